@@ -33,3 +33,5 @@ pub use crate::{
     socket::transport::Addr,
     status::Status,
 };
+#[cfg(feature = "macros")]
+pub use teleport_macros::{pull_controller, push_controller};

@@ -262,6 +262,28 @@ pub(crate) fn encode_body(
     }
 }
 
+/// Appends `value` as a complete body: codec id, payload, compressed at level `gzip` (0 is not). For tests, and for those
+/// who write a [`Protocol`](crate::protocol::Protocol).
+///
+/// Without a codec, a value takes its [fallback](Encode::fallback_codec), and a nil one leaves no body at all.
+///
+/// # Errors
+/// The codec is unknown or cannot carry the value, or the level is not from -2 to 9. `out` is as it was then.
+pub fn append_body(
+    value: &impl Encode,
+    codec: Option<CodecId>,
+    gzip: i32,
+    codecs: &Codecs,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let choice = Choice {
+        explicit: codec,
+        default: value.fallback_codec(),
+        nil: codec,
+    };
+    encode_body(value, choice, gzip, codecs, out).map(drop)
+}
+
 fn known(codec: CodecId, codecs: &Codecs) -> Result<(), CodecError> {
     match codecs.name(codec) {
         Some(_) => Ok(()),

@@ -19,7 +19,7 @@ mod zero;
 pub(crate) use self::body::{Choice, encode_body};
 pub(crate) use self::json::write_string as write_json_string;
 pub use self::{
-    body::{Body, BodyKind, Decode, Encode, Raw},
+    body::{Body, BodyKind, Decode, Encode, Raw, append_body},
     error::CodecError,
     protobuf::Protobuf,
     registry::{Codec, CodecConflict, Codecs},
