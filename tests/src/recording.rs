@@ -50,8 +50,7 @@ pub struct Event {
     pub t_ms: u64,
     pub hex: Option<String>,
     pub event: Option<String>,
-    #[serde(default)]
-    pub unframed: bool,
+    pub unframed: Option<String>,
 }
 
 /// Who sent it: `c2s`, `s2c`, or `net`, an event from outside.

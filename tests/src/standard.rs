@@ -175,7 +175,7 @@ impl Ret {
         let result = ctx.session().pull::<_, Value>("/client/no/such", 1).await;
         let error = result.expect_err("the client has no such route");
         let text = error.status().map(Status::message).unwrap_or_default();
-        json!({"code": error.code(), "text": text})
+        json!(format!("{} {text}", error.code()))
     }
 
     async fn close_me(&self, ctx: &PullCtx, _args: Value) -> String {
