@@ -210,6 +210,8 @@ pub(crate) struct Function {
     pub(crate) sig: Signature,
     /// The body with its braces; `None` where a semicolon stands.
     pub(crate) body: Option<Group>,
+    /// Set by the parser of methods.
+    pub(crate) is_handler: bool,
 }
 
 impl Parse for Function {
@@ -234,6 +236,7 @@ impl Parse for Function {
             } else {
                 input.parse().map(Some)?
             },
+            is_handler: false,
         })
     }
 }
@@ -246,6 +249,7 @@ impl ToTokens for Function {
             defaultness,
             sig,
             body,
+            ..
         } = self;
         let semicolon = body.is_none().then(|| quote!(;));
         tokens.append_all(quote!(#(#attrs)* #vis #defaultness #sig #body #semicolon));

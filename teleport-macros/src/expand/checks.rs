@@ -1,8 +1,8 @@
 //! What the compiler is asked about the user's types, so that a "no" appears at the type and says what to do.
 
 use proc_macro2::TokenStream;
-use quote::quote_spanned;
-use syn::{Path, Type, WherePredicate, parse_quote_spanned, spanned::Spanned};
+use quote::{quote, quote_spanned};
+use syn::{Generics, Path, Type, WherePredicate, parse_quote_spanned, spanned::Spanned};
 
 use super::at;
 
@@ -30,8 +30,14 @@ pub(super) fn encode_strategy(ty: &Type, krate: &Path) -> TokenStream {
 
 /// Many calls on many threads share one controller. As a bound, this is asked once, and the routes may take it for granted:
 /// no error for each of them.
-pub(super) fn shared_controller(ty: &Type) -> WherePredicate {
-    parse_quote_spanned! {at(ty.span())=>
-        #ty: ::core::marker::Send + ::core::marker::Sync + 'static
-    }
+///
+/// With a lifetime, the compiler could not use the bound, for it forgets which lifetime that is where an `async` block is to
+/// be `Send`; there, each route is checked.
+pub(super) fn shared_controller(ty: &Type, generics: &Generics) -> WherePredicate {
+    let threads = generics
+        .lifetimes()
+        .next()
+        .is_none()
+        .then(|| quote!(+ ::core::marker::Send + ::core::marker::Sync));
+    parse_quote_spanned! {at(ty.span())=> #ty: 'static #threads }
 }

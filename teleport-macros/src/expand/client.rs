@@ -50,7 +50,7 @@ pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStrea
 
             /// Calls the routes below this prefix, for controllers that are nested there.
             #[must_use]
-            pub fn prefix(self, prefix: &str) -> Self {
+            pub fn prefix(self, prefix: &::core::primitive::str) -> Self {
                 Self {
                     caller: self.caller.prefix(prefix),
                     marker: self.marker,

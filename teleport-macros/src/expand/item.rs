@@ -1,9 +1,9 @@
-//! A contract, re-emitted: its methods promise futures that can be sent to another thread.
+//! The user's item, re-emitted.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
-    FnArg, GenericParam, ItemTrait, Pat, ReturnType, parse_quote, parse_quote_spanned,
+    FnArg, GenericParam, ItemImpl, ItemTrait, Pat, ReturnType, parse_quote, parse_quote_spanned,
     spanned::Spanned,
 };
 
@@ -13,6 +13,19 @@ use crate::{
     syntax::{self, Function, Member, Members},
 };
 
+/// An impl block: as it is.
+pub(super) fn impl_block(head: &ItemImpl, members: &Members) -> TokenStream {
+    let list = members.list.iter().map(|member| match member {
+        // It is the macro that asks for these.
+        Member::Fn(function) if function.is_handler => {
+            quote!(#[allow(clippy::unused_async, clippy::unused_self)] #member)
+        }
+        member => member.to_token_stream(),
+    });
+    syntax::join(head, &members.with(list.collect()))
+}
+
+/// A contract: its methods promise futures that can be sent to another thread.
 pub(super) fn contract(
     head: &ItemTrait,
     members: &Members,

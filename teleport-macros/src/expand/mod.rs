@@ -32,7 +32,7 @@ pub(crate) fn expand(source: &Source, controller: &Controller, failed: bool) -> 
     let client = client::client(controller, &calls.collect());
     match source {
         Source::Impl(head, members) => {
-            let item = crate::syntax::join(head, members);
+            let item = item::impl_block(head, members);
             let routes = routes::implementation(controller, &routes);
             quote! { #item #routes #client }
         }

@@ -24,7 +24,7 @@ pub(super) fn implementation(controller: &Controller, body: &TokenStream) -> Tok
     let cfgs = &controller.carried.cfgs;
     let mut generics = controller.generics.clone();
     let predicates = &mut generics.make_where_clause().predicates;
-    predicates.push(checks::shared_controller(self_ty));
+    predicates.push(checks::shared_controller(self_ty, &controller.generics));
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     quote! {
         #(#cfgs)*
@@ -85,7 +85,7 @@ fn route(controller: &Controller, method: &Method) -> TokenStream {
     quote! {
         #(#cfgs)*
         {
-            let #this = #krate::__private::Arc::clone(&#this);
+            let #this = ::core::clone::Clone::clone(&#this);
             let #decode_name = #decode;
             #register
         }
@@ -126,7 +126,7 @@ fn handler(controller: &Controller, method: &Method) -> TokenStream {
     };
     quote_spanned! {span=>
         move |#ctx: #krate::#ctx_ty, #pattern: #args_ty| {
-            let #this = #krate::__private::Arc::clone(&#this);
+            let #this = ::core::clone::Clone::clone(&#this);
             async move {
                 let #output = #callee::#ident(&*#this, #ctx_arg #(#names),*).await;
                 (#ctx, #result)
@@ -178,7 +178,11 @@ fn docs(attrs: &[Attribute]) -> TokenStream {
                 Some(line) => quote!(#line),
                 None => quote!(#value),
             });
-            quote!(::core::concat!(#(#parts, "\n"),*))
+            let parts = parts.enumerate().map(|(index, part)| match index {
+                0 => part,
+                _ => quote!("\n", #part),
+            });
+            quote!(::core::concat!(#(#parts),*))
         }
     }
 }

@@ -26,12 +26,13 @@ pub(super) fn parse(scope: &Scope, function: &mut Function, sink: &Sink<'_>) -> 
     if own.skip {
         return None;
     }
-    let sig = &function.sig;
-    check_form(scope, sig, sink);
-    if sig.asyncness.is_none() && sig.receiver().is_none() {
+    check_form(scope, &function.sig, sink);
+    if function.sig.asyncness.is_none() && function.sig.receiver().is_none() {
         return None;
     }
     let form_is_sound = !sink.failed();
+    function.is_handler = form_is_sound;
+    let sig = &function.sig;
     // Perhaps a helper that was left here; the rest of it is as its author wants it.
     let (unheard, root) = (Errors::default(), sink);
     let unheard = unheard.sink();
