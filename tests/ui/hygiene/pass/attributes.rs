@@ -112,7 +112,10 @@ pub mod api {
 
 fn main() {
     let router = api::router();
-    let found: Vec<_> = router.routes().map(|route| (&*route.uri, route.docs)).collect();
+    let found: Vec<_> = router
+        .routes()
+        .map(|route| (&*route.uri, route.docs))
+        .collect();
     assert_eq!(
         found,
         [

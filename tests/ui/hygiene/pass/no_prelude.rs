@@ -11,7 +11,12 @@ impl Home {
         ::std::result::Result::Ok(a + b)
     }
 
-    async fn two(&self, _ctx: &::teleport::PullCtx, a: i32, b: ::std::string::String) -> ::std::string::String {
+    async fn two(
+        &self,
+        _ctx: &::teleport::PullCtx,
+        a: i32,
+        b: ::std::string::String,
+    ) -> ::std::string::String {
         let _ = a;
         b
     }

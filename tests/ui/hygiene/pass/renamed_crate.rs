@@ -40,5 +40,8 @@ impl Arith for Mine {
 
 fn main() {
     use renamed::{PullController, PushController};
-    let _ = Home.into_router().merge(Log.into_router()).merge(Arith::into_router(Mine));
+    let _ = Home
+        .into_router()
+        .merge(Log.into_router())
+        .merge(Arith::into_router(Mine));
 }

@@ -58,7 +58,17 @@ mod user {
             arg0: u8,
             _: u8,
         ) -> u8 {
-            caller + __controller + __router + __ctx + __args + __arg0 + __arg1 + __encode + __decode + __output + arg0
+            caller
+                + __controller
+                + __router
+                + __ctx
+                + __args
+                + __arg0
+                + __arg1
+                + __encode
+                + __decode
+                + __output
+                + arg0
         }
 
         async fn session(&self, session: u8) -> u8 {

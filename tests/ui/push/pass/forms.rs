@@ -21,7 +21,11 @@ impl Forms {
     }
 
     async fn fallible(&self, a: i32, _b: i32) -> Result<(), Status> {
-        if a == 0 { Err(Status::not_found()) } else { Ok(()) }
+        if a == 0 {
+            Err(Status::not_found())
+        } else {
+            Ok(())
+        }
     }
 
     async fn alias(&self) -> UnitResult {
