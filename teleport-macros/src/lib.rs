@@ -7,8 +7,8 @@ mod expand;
 mod model;
 mod parse;
 mod route;
-#[cfg(test)]
-mod snapshots;
+mod syntax;
+mod text;
 mod validate;
 
 use proc_macro::TokenStream;
@@ -27,21 +27,22 @@ pub fn push_controller(args: TokenStream, item: TokenStream) -> TokenStream {
     controller(Kind::Push, args.into(), item.into()).into()
 }
 
-/// parse, validate, expand. The user's item is always in the output, whatever is wrong with it, so that nothing else
-/// breaks.
+/// Parse, validate, expand. The user's item is always in the output, whatever is wrong with it, and so are the names that
+/// others may use: one mistake is one error.
 fn controller(
     kind: Kind,
     args: proc_macro2::TokenStream,
     item: proc_macro2::TokenStream,
 ) -> proc_macro2::TokenStream {
     let errors = errors::Errors::default();
-    let args = args::ControllerArgs::parse(args, &errors);
-    let expanded = match parse::item(kind, item, &args, &errors) {
-        parse::Parsed::Controller(item, controller) => {
-            validate::controller(&controller, &errors);
-            expand::expand(&item, &controller, &args)
+    let sink = errors.sink();
+    let args = args::ControllerArgs::parse(args, &sink);
+    let expanded = match parse::item(kind, item.clone(), args, &sink) {
+        Some((source, controller)) => {
+            validate::controller(&controller, &sink);
+            expand::expand(&source, &controller, sink.failed())
         }
-        parse::Parsed::Other(item) => item,
+        None => item,
     };
     let errors = errors.into_tokens();
     quote::quote! { #expanded #errors }

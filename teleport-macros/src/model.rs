@@ -1,7 +1,7 @@
 //! What a controller is, after parsing and before expansion.
 
 use proc_macro2::Span;
-use syn::{Attribute, Generics, Ident, Type, Visibility};
+use syn::{Attribute, Generics, Ident, Path, Type, Visibility};
 
 /// Which of the two macros this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Kind {
     }
 
     /// The context type of its handlers.
-    pub(crate) fn ctx(self) -> &'static str {
+    pub(crate) fn context(self) -> &'static str {
         match self {
             Self::Pull => "PullCtx",
             Self::Push => "PushCtx",
@@ -35,43 +35,53 @@ impl Kind {
     }
 }
 
-/// What the macro stands on.
-pub(crate) enum Item {
-    Impl(syn::ItemImpl),
-    Trait(syn::ItemTrait),
-}
-
 /// An impl block or a trait with its handlers.
 pub(crate) struct Controller {
     pub(crate) kind: Kind,
+    /// The crate that generated code names.
+    pub(crate) krate: Path,
     /// The type's or the trait's own name.
     pub(crate) ident: Ident,
-    /// `Home<T>`, or `Self` in a trait.
-    pub(crate) self_ty: Type,
+    pub(crate) target: Target,
     pub(crate) generics: Generics,
-    pub(crate) is_trait: bool,
+    pub(crate) carried: Carried,
     /// Of the generated client.
     pub(crate) vis: Visibility,
-    /// `cfg`s of the whole item.
-    pub(crate) cfgs: Vec<Attribute>,
+    /// The client's name; `None` if there is to be no client.
+    pub(crate) client: Option<Ident>,
     pub(crate) methods: Vec<Method>,
-    /// Methods were left out on purpose, or are broken.
-    pub(crate) has_others: bool,
+}
+
+/// What the macro stands on.
+pub(crate) enum Target {
+    /// The inherent impl of a type.
+    Type(Box<Type>),
+    /// A trait that others implement.
+    Contract,
+}
+
+impl Controller {
+    pub(crate) fn is_contract(&self) -> bool {
+        matches!(self.target, Target::Contract)
+    }
 }
 
 /// A handler.
 pub(crate) struct Method {
     pub(crate) ident: Ident,
-    /// Doc comments and `deprecated`, for the client.
-    pub(crate) docs: Vec<Attribute>,
-    pub(crate) cfgs: Vec<Attribute>,
-    pub(crate) ctx: bool,
+    pub(crate) carried: Carried,
+    /// Lifetimes only, if `sound`.
+    pub(crate) generics: Generics,
+    /// Where the context stands, if there is one.
+    pub(crate) context: Option<Span>,
     pub(crate) args: Vec<Arg>,
     pub(crate) output: Output,
     /// The whole uri of the route.
     pub(crate) uri: String,
     /// Where the uri was written, or the name that it comes from.
     pub(crate) uri_span: Span,
+    /// Nothing was wrong with it.
+    pub(crate) sound: bool,
 }
 
 /// An argument that travels in the body.
@@ -81,6 +91,7 @@ pub(crate) struct Arg {
 }
 
 /// What a handler returns.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Output {
     /// Nothing.
     Unit,
@@ -88,4 +99,15 @@ pub(crate) enum Output {
     Value(Type),
     /// `Result<T, E>`: the type as a whole, and `T` where it can be read off.
     Result { whole: Type, value: Option<Type> },
+}
+
+/// Attributes that generated code shares with the code that it stands for.
+#[derive(Default)]
+pub(crate) struct Carried {
+    /// `cfg`, for everything that is generated.
+    pub(crate) cfgs: Vec<Attribute>,
+    /// Doc comments and `deprecated`, for the client.
+    pub(crate) docs: Vec<Attribute>,
+    /// `allow`, for names and signatures that are repeated in the client.
+    pub(crate) allows: Vec<Attribute>,
 }

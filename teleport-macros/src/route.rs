@@ -28,26 +28,45 @@ pub(crate) fn join(parts: &[&str]) -> String {
     out
 }
 
+/// What is wrong with a group, e.g. `/v1`.
+pub(crate) fn check_group(group: &str) -> Result<(), String> {
+    if !group.starts_with('/') {
+        return Err(format!(
+            "a group begins with a slash: write {:?}",
+            format!("/{group}")
+        ));
+    }
+    check_uri(group)
+}
+
+/// What is wrong with the name that a controller has in routes.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if let Some(rest) = name.strip_prefix('/') {
+        return Err(format!(
+            "a name is joined to the rest of the route: leave out the slash and write {rest:?}"
+        ));
+    }
+    check_uri(name)
+}
+
 /// What is wrong with a part of a route that the user has written.
-pub(crate) fn check(part: &str) -> Result<(), &'static str> {
-    if part.trim_matches('/').is_empty() {
-        return Err("a uri must not be empty; write at least one letter, as in \"/home\"");
-    }
-    if part.chars().any(|char| char == '?' || char == '#') {
-        return Err("a route has no query and no fragment; leave out what begins with `?` or `#`");
-    }
-    if part.contains('%') {
-        return Err(
-            "routes are matched by the decoded path; write the character itself instead of a `%` escape",
-        );
-    }
-    if part.chars().any(char::is_control) {
-        return Err("a uri cannot contain control characters");
-    }
-    if part.contains("//") {
-        return Err("single slashes only; `//` would make a part with an empty name");
-    }
-    Ok(())
+pub(crate) fn check_uri(part: &str) -> Result<(), String> {
+    let wrong = if part.trim_matches('/').is_empty() {
+        "a part of a route must not be empty; write at least one letter, as in \"home\""
+    } else if part.contains(['?', '#']) {
+        "a route has no query and no fragment: leave out what begins with `?` or `#`"
+    } else if part.contains('%') {
+        "routes are matched by the decoded path: write the character itself instead of a `%` escape"
+    } else if part.contains(|char: char| char.is_control() || char.is_whitespace()) {
+        "a route has no blanks and no control characters; write `_` or `-` between words"
+    } else if part.contains("//") {
+        "`//` makes a part with an empty name: write single slashes"
+    } else if part.ends_with('/') {
+        "a route does not end with a slash: leave it out"
+    } else {
+        return Ok(());
+    };
+    Err(wrong.to_owned())
 }
 
 #[cfg(test)]
@@ -93,11 +112,15 @@ mod tests {
 
     #[test]
     fn a_part_that_no_caller_could_reach_is_refused() {
-        for bad in ["", "/", "a?b", "a#b", "a%20b", "a\nb", "a//b"] {
-            assert!(check(bad).is_err(), "{bad}");
+        for bad in [
+            "", "/", "a?b", "a#b", "a%20b", "a\nb", "a b", " a", "a//b", "/a/",
+        ] {
+            assert!(check_uri(bad).is_err(), "{bad}");
         }
-        for good in ["a", "/a/b", "名", "a b"] {
-            assert!(check(good).is_ok(), "{good}");
+        for good in ["a", "/a/b", "名", "a-b"] {
+            assert!(check_uri(good).is_ok(), "{good}");
         }
+        assert!(check_group("v1").is_err() && check_group("/v1").is_ok());
+        assert!(check_name("/home").is_err() && check_name("home").is_ok());
     }
 }

@@ -2,58 +2,85 @@
 
 use std::collections::HashMap;
 
-use syn::ext::IdentExt;
+use syn::{Ident, ext::IdentExt};
 
 use crate::{
-    errors::Errors,
+    errors::Sink,
     model::{Controller, Method},
 };
 
 /// Methods that every generated client has.
 const RESERVED: [&str; 3] = ["new", "prefix", "options"];
 
-pub(crate) fn controller(controller: &Controller, errors: &Errors) {
-    if controller.methods.is_empty() && !controller.has_others {
-        errors.at(
+pub(crate) fn controller(controller: &Controller, sink: &Sink<'_>) {
+    if controller.methods.is_empty() && !sink.failed() {
+        sink.at(
             &controller.ident,
-            "no handler here; write at least one `async fn name(&self, ..)`",
+            format!(
+                "`{}` has no handler: write at least one `async fn name(&self, ..)`",
+                controller.ident
+            ),
         );
     }
-    reserved_names(controller, errors);
-    duplicate_routes(controller, errors);
+    client_name(controller, sink);
+    reserved_names(controller, sink);
+    duplicate_routes(controller, sink);
 }
 
-fn reserved_names(controller: &Controller, errors: &Errors) {
-    let attribute = controller.kind.name();
-    for method in &controller.methods {
-        let name = method.ident.unraw().to_string();
-        let of_the_trait = controller.is_trait && name == "into_router";
-        if RESERVED.contains(&name.as_str()) || of_the_trait {
-            errors.at(
-                &method.ident,
-                format!("`{name}` is a method of the generated code; rename the handler and keep its route with `#[{attribute}(uri = \"{name}\")]`"),
-            );
-        }
+fn client_name(controller: &Controller, sink: &Sink<'_>) {
+    if let Some(client) = &controller.client
+        && *client == controller.ident
+    {
+        sink.at(
+            client,
+            format!("the client needs a name of its own: write `client = {client}Client`"),
+        );
     }
 }
 
-fn duplicate_routes(controller: &Controller, errors: &Errors) {
+fn reserved_names(controller: &Controller, sink: &Sink<'_>) {
+    let attribute = controller.kind.name();
+    for method in controller.methods.iter().filter(|method| method.sound) {
+        let name = method.ident.unraw().to_string();
+        let owner = if is_reserved(controller, &method.ident) {
+            "client"
+        } else if name == "into_router" {
+            "controller"
+        } else {
+            continue;
+        };
+        sink.at(
+            &method.ident,
+            format!("every {owner} has a method `{name}`: rename the handler and keep its route with `#[{attribute}(uri = \"{name}\")]`"),
+        );
+    }
+}
+
+/// Whether the client has a method of this name that is no handler.
+pub(crate) fn is_reserved(controller: &Controller, ident: &Ident) -> bool {
+    controller.client.is_some() && RESERVED.iter().any(|reserved| ident.unraw() == reserved)
+}
+
+/// Reports both ends of a clash.
+fn duplicate_routes(controller: &Controller, sink: &Sink<'_>) {
     let mut seen: HashMap<&str, &Method> = HashMap::new();
     // Methods behind a `cfg` may exclude each other; the peer checks what is really there.
-    let certain = controller
-        .methods
-        .iter()
-        .filter(|method| method.cfgs.is_empty());
-    for method in certain {
-        if let Some(first) = seen.insert(&method.uri, method) {
-            let text = |other: &Method| {
-                format!(
-                    "route {} is also that of `{}`; give one of them another `uri`",
-                    method.uri, other.ident
-                )
-            };
-            errors.push(syn::Error::new(method.uri_span, text(first)));
-            errors.push(syn::Error::new(first.uri_span, text(method)));
+    let certain = |method: &&Method| method.sound && method.carried.cfgs.is_empty();
+    for method in controller.methods.iter().filter(certain) {
+        let Some(first) = seen.insert(&method.uri, method) else {
+            continue;
+        };
+        // Two methods of one name: the compiler's to report.
+        if first.ident == method.ident {
+            continue;
         }
+        let text = |other: &Ident| {
+            format!(
+                "route `{}` is also that of `{other}`: give one of them another `uri`",
+                method.uri
+            )
+        };
+        sink.push(syn::Error::new(first.uri_span, text(&method.ident)));
+        sink.push(syn::Error::new(method.uri_span, text(&first.ident)));
     }
 }

@@ -1,58 +1,43 @@
 //! The typed client.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::{GenericParam, Path, Type, ext::IdentExt, spanned::Spanned};
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{GenericParam, Generics, Type, parse_quote, spanned::Spanned};
 
-use super::{args_type, decode_strategy, encode_strategy, reply_type};
-use crate::{
-    args::{Client, ControllerArgs},
-    model::{Controller, Kind, Method},
-};
+use super::{allow, at, checks, types};
+use crate::model::{Controller, Kind, Method};
 
-pub(super) fn expand(controller: &Controller, args: &ControllerArgs) -> TokenStream {
-    let krate = &args.krate;
-    let suffix = match controller.kind {
-        Kind::Pull => "Client",
-        Kind::Push => "PushClient",
+pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStream {
+    let Some(client) = &controller.client else {
+        return TokenStream::new();
     };
-    let client = match &args.client {
-        Client::None => return TokenStream::new(),
-        Client::Named(ident) => ident.clone(),
-        Client::Default => format_ident!("{}{suffix}", controller.ident.unraw()),
-    };
-    let Controller {
-        vis,
-        cfgs,
-        generics,
-        ..
-    } = controller;
+    let Controller { krate, vis, .. } = controller;
+    let generics = types::client_generics(controller);
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
-    let declared = &generics.params;
-    let marker = marker(controller);
+    // With defaults, which `impl_generics` are without.
+    let declared = (!generics.params.is_empty()).then(|| {
+        let params = &generics.params;
+        quote!(<#params>)
+    });
+    let marker = marker(&generics);
     let name = client.to_string();
-    let doc = format!(
-        "Calls the {} handlers of `{}` on the other side of a session.",
-        controller.kind.name(),
-        controller.ident
-    );
-    let methods = controller
-        .methods
-        .iter()
-        .map(|method| call(controller, method, krate));
-    let angled = (!declared.is_empty()).then(|| quote!(<#declared>));
+    let attrs = {
+        let (cfgs, allows) = (&controller.carried.cfgs, &controller.carried.allows);
+        let allow = allow();
+        quote!(#(#cfgs)* #(#allows)* #allow)
+    };
+    let docs = docs(controller);
     quote! {
-        #(#cfgs)*
-        #[doc = #doc]
-        #[allow(clippy::all, clippy::pedantic, dead_code, unreachable_pub, private_interfaces, private_bounds)]
-        #vis struct #client #angled #where_clause {
+        #attrs
+        #[allow(dead_code, unreachable_pub)]
+        #docs
+        #vis struct #client #declared #where_clause {
             caller: #krate::__private::Caller,
             marker: ::core::marker::PhantomData<#marker>,
         }
 
-        #(#cfgs)*
-        #[automatically_derived]
-        #[allow(clippy::all, clippy::pedantic, dead_code, unreachable_pub, private_interfaces, private_bounds)]
+        #attrs
+        #[allow(dead_code, unreachable_pub)]
         impl #impl_generics #client #ty_generics #where_clause {
             /// Calls through this session.
             #[must_use]
@@ -65,7 +50,7 @@ pub(super) fn expand(controller: &Controller, args: &ControllerArgs) -> TokenStr
 
             /// Calls the routes below this prefix, for controllers that are nested there.
             #[must_use]
-            pub fn prefix(self, prefix: &str) -> Self {
+            pub fn prefix(self, prefix: &::core::primitive::str) -> Self {
                 Self {
                     caller: self.caller.prefix(prefix),
                     marker: self.marker,
@@ -81,10 +66,10 @@ pub(super) fn expand(controller: &Controller, args: &ControllerArgs) -> TokenStr
                 }
             }
 
-            #(#methods)*
+            #calls
         }
 
-        #(#cfgs)*
+        #attrs
         #[automatically_derived]
         impl #impl_generics ::core::clone::Clone for #client #ty_generics #where_clause {
             fn clone(&self) -> Self {
@@ -95,7 +80,7 @@ pub(super) fn expand(controller: &Controller, args: &ControllerArgs) -> TokenStr
             }
         }
 
-        #(#cfgs)*
+        #attrs
         #[automatically_derived]
         impl #impl_generics ::core::fmt::Debug for #client #ty_generics #where_clause {
             fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -105,84 +90,95 @@ pub(super) fn expand(controller: &Controller, args: &ControllerArgs) -> TokenStr
     }
 }
 
-/// Uses every parameter, and is `Send`, `Sync` and without drop glue whatever they are.
-fn marker(controller: &Controller) -> Type {
-    let parts = controller
-        .generics
-        .params
+/// What the client is, and what the user says about the controller.
+fn docs(controller: &Controller) -> TokenStream {
+    let (kind, ident) = (controller.kind.name(), &controller.ident);
+    let first = format!("Calls the {kind} handlers of `{ident}` on the other side of a session.");
+    let users = &controller.carried.docs;
+    let users = users
         .iter()
-        .filter_map(|param| match param {
-            GenericParam::Lifetime(param) => {
-                let lifetime = &param.lifetime;
-                Some(quote!(& #lifetime ()))
-            }
-            GenericParam::Type(param) => {
-                let ident = &param.ident;
-                Some(quote!(*const #ident))
-            }
-            GenericParam::Const(_) => None,
-        });
-    syn::parse_quote!(fn() -> (#(#parts,)*))
+        .filter(|attr| !attr.path().is_ident("deprecated"));
+    let users: Vec<_> = users.collect();
+    let gap = (!users.is_empty()).then(|| quote!(#[doc = ""]));
+    quote!(#[doc = #first] #gap #(#users)*)
 }
 
-fn call(controller: &Controller, method: &Method, krate: &Path) -> TokenStream {
-    let Method {
-        ident,
-        docs,
-        cfgs,
-        uri,
-        ..
-    } = method;
-    let args_ty = args_type(method);
+/// Uses every parameter, and is `Send`, `Sync` and without drop glue whatever they are.
+fn marker(generics: &Generics) -> Type {
+    let parts = generics.params.iter().filter_map(|param| match param {
+        GenericParam::Lifetime(param) => {
+            let lifetime = &param.lifetime;
+            Some(quote!(& #lifetime ()))
+        }
+        GenericParam::Type(param) => {
+            let ident = &param.ident;
+            Some(quote!(*const #ident))
+        }
+        GenericParam::Const(_) => None,
+    });
+    parse_quote!(fn() -> (#(#parts,)*))
+}
+
+/// The attributes of a method of the client, with docs in any case.
+pub(super) fn method_attrs(controller: &Controller, method: &Method) -> TokenStream {
+    let carried = &method.carried;
+    let (cfgs, docs, allows) = (&carried.cfgs, &carried.docs, &carried.allows);
+    let documented = docs.iter().any(|attr| attr.path().is_ident("doc"));
+    let generated = (!documented).then(|| {
+        let verb = match controller.kind {
+            Kind::Pull => "Pulls",
+            Kind::Push => "Pushes to",
+        };
+        let text = format!("{verb} `{}`.", method.uri);
+        quote!(#[doc = #text])
+    });
+    quote!(#(#cfgs)* #(#docs)* #generated #(#allows)*)
+}
+
+/// The method of the client that calls `method`.
+pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
+    let krate = &controller.krate;
+    let Method { ident, uri, .. } = method;
+    let attrs = method_attrs(controller, method);
+    let args_ty = types::for_client(types::args(method), controller, method);
     let names: Vec<_> = method.args.iter().map(|arg| &arg.ident).collect();
-    let types = method.args.iter().map(|arg| &arg.ty);
+    let types = method
+        .args
+        .iter()
+        .map(|arg| types::for_client(arg.ty.clone(), controller, method));
     let value = match &names[..] {
         [] => quote!(()),
         [name] => quote!(#name),
         names => quote!((#(#names),*)),
     };
-    let generated = format!(
-        "{} `{uri}`.",
-        if controller.kind == Kind::Pull {
-            "Pulls"
-        } else {
-            "Pushes to"
-        }
-    );
-    let doc = docs
-        .iter()
-        .all(|attr| !attr.path().is_ident("doc"))
-        .then(|| quote!(#[doc = #generated]));
-    let encode = encode_strategy(&args_ty, krate);
-    let encode_name = Ident::new("__encode", Span::mixed_site().located_at(args_ty.span()));
-    let (reply, body) = match controller.kind {
+    let span = at(ident.span());
+    // The error about a type without a codec appears where its strategy is used.
+    let encode = checks::encode_strategy(&args_ty, krate);
+    let encode_name = Ident::new("__encode", at(args_ty.span()));
+    let reply_ty = match controller.kind {
+        Kind::Pull => types::for_client(types::reply(method, krate), controller, method),
+        Kind::Push => parse_quote!(()),
+    };
+    let call = match controller.kind {
         Kind::Pull => {
-            let reply_ty = reply_type(method, krate);
-            let decode = decode_strategy(&reply_ty, krate);
-            let decode_name =
-                Ident::new("__decode", Span::mixed_site().located_at(reply_ty.span()));
-            let call = quote_spanned! {ident.span()=>
+            let decode = checks::decode_strategy(&reply_ty, krate);
+            let decode_name = Ident::new("__decode", at(reply_ty.span()));
+            quote_spanned! {span=>
                 let #decode_name = #decode;
                 #krate::__private::call_pull::<#args_ty, #reply_ty, _, _>(
                     &self.caller, #uri, #encode_name, #value, #decode_name,
                 ).await
-            };
-            (quote!(#reply_ty), call)
+            }
         }
-        Kind::Push => {
-            let call = quote_spanned! {ident.span()=>
-                #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, #encode_name, #value).await
-            };
-            (quote!(()), call)
-        }
+        Kind::Push => quote_spanned! {span=>
+            #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, #encode_name, #value).await
+        },
     };
-    quote! {
-        #(#cfgs)*
-        #(#docs)*
-        #doc
-        pub async fn #ident(&self, #(#names: #types),*) -> ::core::result::Result<#reply, #krate::Error> {
+    quote_spanned! {span=>
+        #attrs
+        pub async fn #ident(&self, #(#names: #types),*) -> ::core::result::Result<#reply_ty, #krate::Error> {
             let #encode_name = #encode;
-            #body
+            #call
         }
     }
 }

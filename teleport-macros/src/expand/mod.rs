@@ -3,79 +3,55 @@
 //! Generated code is thin: it names the user's types and calls functions of `__private`. Its paths are absolute, its local
 //! names cannot meet the user's, and the tokens that a type error should point at carry the span of the user's type.
 
+mod checks;
 mod client;
+mod fallback;
 mod item;
 mod routes;
+mod types;
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::{Path, Type, spanned::Spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
 
-use crate::{
-    args::ControllerArgs,
-    model::{Controller, Item, Method, Output},
-};
+use crate::{model::Controller, syntax::Source};
 
-/// The user's item, its routes, and its client.
-pub(crate) fn expand(item: &Item, controller: &Controller, args: &ControllerArgs) -> TokenStream {
-    let routes = routes::expand(controller, &args.krate);
-    let client = client::expand(controller, args);
-    match item {
-        Item::Impl(item) => {
-            let routes = routes::implementation(controller, &args.krate, &routes);
+/// The user's item, its routes, and its client; the latter two as stubs if anything is wrong.
+pub(crate) fn expand(source: &Source, controller: &Controller, failed: bool) -> TokenStream {
+    let routes = if failed {
+        fallback::routes(controller)
+    } else {
+        routes::body(controller)
+    };
+    let calls = controller.methods.iter().map(|method| {
+        if failed {
+            fallback::call(controller, method)
+        } else {
+            client::call(controller, method)
+        }
+    });
+    let client = client::client(controller, &calls.collect());
+    match source {
+        Source::Impl(head, members) => {
+            let item = item::impl_block(head, members);
+            let routes = routes::implementation(controller, &routes);
             quote! { #item #routes #client }
         }
-        Item::Trait(item) => {
-            let item = item::contract(item, &args.krate, &routes);
+        Source::Trait(head, members) => {
+            let item = item::contract(head, members, controller, &routes);
             quote! { #item #client }
         }
+        Source::Other(item) => quote!(#item),
     }
 }
 
-/// The type of a handler's body: nothing, the one argument, or a tuple.
-fn args_type(method: &Method) -> Type {
-    match &method.args[..] {
-        [] => syn::parse_quote!(()),
-        [arg] => arg.ty.clone(),
-        args => {
-            let types = args.iter().map(|arg| &arg.ty);
-            syn::parse_quote!((#(#types),*))
-        }
+/// Lints that generated code leaves alone: the user can do nothing about it.
+fn allow() -> TokenStream {
+    quote! {
+        #[allow(clippy::all, clippy::pedantic, clippy::nursery, deprecated, private_bounds, private_interfaces)]
     }
 }
 
-/// The type of what a handler gives on success.
-fn reply_type(method: &Method, krate: &Path) -> Type {
-    match &method.output {
-        Output::Unit => syn::parse_quote!(()),
-        Output::Value(ty)
-        | Output::Result {
-            value: Some(ty), ..
-        } => ty.clone(),
-        Output::Result { whole, value: None } => {
-            syn::parse_quote!(<#whole as #krate::__private::HandlerResult>::Value)
-        }
-    }
-}
-
-/// Asks which codecs can read `ty`. The result's type is what the compiler complains about, at the user's own type.
-fn decode_strategy(ty: &Type, krate: &Path) -> TokenStream {
-    quote_spanned! {ty.span()=> {
-        #[allow(unused_imports)]
-        use #krate::__private::probe::{
-            DecodeBoth as _, DecodeMessage as _, DecodePlain as _, DecodeScalar as _, DecodeUnsupported as _,
-        };
-        (&&&&&#krate::__private::probe::Probe::<#ty>::NEW).decode_strategy()
-    }}
-}
-
-/// Asks which codecs can write `ty`.
-fn encode_strategy(ty: &Type, krate: &Path) -> TokenStream {
-    quote_spanned! {ty.span()=> {
-        #[allow(unused_imports)]
-        use #krate::__private::probe::{
-            EncodeBoth as _, EncodeMessage as _, EncodePlain as _, EncodeScalar as _, EncodeUnsupported as _,
-        };
-        (&&&&&#krate::__private::probe::Probe::<#ty>::NEW).encode_strategy()
-    }}
+/// Points at the user's code, but with local names that the user's cannot meet, not even through `macro_rules`.
+fn at(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
 }

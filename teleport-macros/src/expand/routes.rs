@@ -1,75 +1,104 @@
 //! The registration of the handlers.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::{Attribute, Expr, Lit, Meta, Path, spanned::Spanned};
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Attribute, Expr, ExprLit, Lit, Meta, spanned::Spanned};
 
-use super::{args_type, decode_strategy, encode_strategy, reply_type};
+use super::{allow, at, checks, types};
 use crate::{
-    model::{Controller, Kind, Method, Output},
-    parse::type_text,
+    model::{Controller, Kind, Method, Output, Target},
+    text::type_text,
 };
 
-/// The body of `into_router`.
-pub(super) fn expand(controller: &Controller, krate: &Path) -> TokenStream {
-    let routes = controller
-        .methods
-        .iter()
-        .map(|method| route(controller, method, krate));
-    quote! {
-        let __controller = #krate::__private::Arc::new(self);
-        #[allow(unused_mut)]
-        let mut __router = #krate::Router::new();
-        #(#routes)*
-        let _ = __controller;
-        __router
-    }
-}
-
 /// The impl of `PullController` or `PushController` for a controller that is a type.
-pub(super) fn implementation(
-    controller: &Controller,
-    krate: &Path,
-    routes: &TokenStream,
-) -> TokenStream {
-    let Controller {
-        self_ty,
-        cfgs,
-        generics,
-        ..
-    } = controller;
+pub(super) fn implementation(controller: &Controller, body: &TokenStream) -> TokenStream {
+    let Target::Type(self_ty) = &controller.target else {
+        return TokenStream::new();
+    };
+    let krate = &controller.krate;
     let the_trait = match controller.kind {
         Kind::Pull => quote!(PullController),
         Kind::Push => quote!(PushController),
     };
-    let mut generics = generics.clone();
-    // A bound without parameters would be checked here already, as an error of its own far from the reason.
-    let bounds = quote!(::core::marker::Send + ::core::marker::Sync + 'static);
-    if !generics.params.is_empty() {
-        generics
-            .make_where_clause()
-            .predicates
-            .push(syn::parse_quote!(#self_ty: #bounds));
-    }
+    let allow = allow();
+    let cfgs = &controller.carried.cfgs;
+    let mut generics = controller.generics.clone();
+    let predicates = &mut generics.make_where_clause().predicates;
+    predicates.push(checks::shared_controller(self_ty, &controller.generics));
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     quote! {
         #(#cfgs)*
         #[automatically_derived]
-        #[allow(clippy::all, clippy::pedantic)]
+        #allow
         impl #impl_generics #krate::#the_trait for #self_ty #where_clause {
             fn into_router(self) -> #krate::Router {
-                #routes
+                #body
             }
         }
     }
 }
 
-fn route(controller: &Controller, method: &Method, krate: &Path) -> TokenStream {
-    let Method { ident, cfgs, .. } = method;
-    let self_ty = &controller.self_ty;
-    let args_ty = args_type(method);
-    let reply_ty = reply_type(method, krate);
-    let names: Vec<_> = (0..method.args.len())
+/// The body of `into_router`.
+pub(super) fn body(controller: &Controller) -> TokenStream {
+    let krate = &controller.krate;
+    let routes = controller
+        .methods
+        .iter()
+        .map(|method| route(controller, method));
+    let [this, router] = ["__controller", "__router"].map(local);
+    quote! {
+        let #this = #krate::__private::Arc::new(self);
+        #[allow(unused_mut)]
+        let mut #router = #krate::Router::new();
+        #(#routes)*
+        #router
+    }
+}
+
+fn route(controller: &Controller, method: &Method) -> TokenStream {
+    let krate = &controller.krate;
+    let cfgs = &method.carried.cfgs;
+    let args_ty = types::without_lifetimes(types::args(method), method);
+    let reply_ty = types::reply(method, krate);
+    let decode = checks::decode_strategy(&args_ty, krate);
+    // The error about a type without a codec appears where its strategy is used.
+    let decode_name = Ident::new("__decode", at(args_ty.span()));
+    let encode_name = Ident::new("__encode", at(reply_ty.span()));
+    let [this, router] = ["__controller", "__router"].map(local);
+    let info = info(controller, method);
+    let handler = handler(controller, method);
+    let span = at(method.ident.span());
+    let register = match controller.kind {
+        Kind::Pull => {
+            let encode = checks::encode_strategy(&reply_ty, krate);
+            quote_spanned! {span=>
+                let #encode_name = #encode;
+                #krate::__private::pull_route::<#args_ty, #reply_ty, _, _, _, _>(
+                    &mut #router, #info, #decode_name, #encode_name, #handler,
+                );
+            }
+        }
+        Kind::Push => quote_spanned! {span=>
+            #krate::__private::push_route::<#args_ty, _, _, _>(&mut #router, #info, #decode_name, #handler);
+        },
+    };
+    quote! {
+        #(#cfgs)*
+        {
+            let #this = ::core::clone::Clone::clone(&#this);
+            let #decode_name = #decode;
+            #register
+        }
+    }
+}
+
+/// The closure that takes a call apart and puts the answer together.
+fn handler(controller: &Controller, method: &Method) -> TokenStream {
+    let krate = &controller.krate;
+    let Method { ident, args, .. } = method;
+    let span = at(ident.span());
+    let args_ty = types::without_lifetimes(types::args(method), method);
+    let names: Vec<_> = (0..args.len())
         .map(|index| local(&format!("__arg{index}")))
         .collect();
     let pattern = match &names[..] {
@@ -77,62 +106,45 @@ fn route(controller: &Controller, method: &Method, krate: &Path) -> TokenStream 
         [name] => quote!(#name),
         names => quote!((#(#names),*)),
     };
-    let ctx = method.ctx.then(|| quote!(&__ctx,));
+    let [this, output] = ["__controller", "__output"].map(local);
+    let ctx = local("__ctx");
+    let ctx_ty = format_ident!("{}", controller.kind.context());
+    let ctx_arg = method.context.map(|span| quote_spanned!(at(span)=> &#ctx,));
+    let callee = match &controller.target {
+        Target::Type(ty) => quote!(<#ty>),
+        Target::Contract => {
+            let (name, (_, ty_generics, _)) =
+                (&controller.ident, controller.generics.split_for_impl());
+            quote!(<Self as #name #ty_generics>)
+        }
+    };
     let result = match &method.output {
         Output::Result { whole, .. } => {
-            quote_spanned! {whole.span()=> #krate::__private::into_result(__output) }
+            quote_spanned! {at(whole.span())=> #krate::__private::into_result(#output) }
         }
-        Output::Unit | Output::Value(_) => quote!(::core::result::Result::Ok(__output)),
+        Output::Unit | Output::Value(_) => quote!(::core::result::Result::Ok(#output)),
     };
-    let ctx_ty = Ident::new(controller.kind.ctx(), Span::call_site());
-    let info = info(controller, method, krate);
-    let decode = decode_strategy(&args_ty, krate);
-    // The error for a type without a codec appears where the strategy is used.
-    let decode_name = Ident::new("__decode", Span::mixed_site().located_at(args_ty.span()));
-    let handler = quote! {
-        move |__ctx: #krate::#ctx_ty, #pattern: #args_ty| {
-            let __controller = #krate::__private::Arc::clone(&__controller);
+    quote_spanned! {span=>
+        move |#ctx: #krate::#ctx_ty, #pattern: #args_ty| {
+            let #this = ::core::clone::Clone::clone(&#this);
             async move {
-                let __output = #self_ty::#ident(&*__controller, #ctx #(#names),*).await;
-                (__ctx, #result)
+                let #output = #callee::#ident(&*#this, #ctx_arg #(#names),*).await;
+                (#ctx, #result)
             }
-        }
-    };
-    let register = match controller.kind {
-        Kind::Pull => {
-            let encode = encode_strategy(&reply_ty, krate);
-            let encode_name =
-                Ident::new("__encode", Span::mixed_site().located_at(reply_ty.span()));
-            quote_spanned! {ident.span()=>
-                let #encode_name = #encode;
-                #krate::__private::pull_route::<#args_ty, #reply_ty, _, _, _, _>(
-                    &mut __router, #info, #decode_name, #encode_name, #handler,
-                );
-            }
-        }
-        Kind::Push => quote_spanned! {ident.span()=>
-            #krate::__private::push_route::<#args_ty, _, _, _>(&mut __router, #info, #decode_name, #handler);
-        },
-    };
-    quote! {
-        #(#cfgs)*
-        {
-            let __controller = #krate::__private::Arc::clone(&__controller);
-            let #decode_name = #decode;
-            #register
         }
     }
 }
 
 fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
+    Ident::new(name, proc_macro2::Span::mixed_site())
 }
 
-fn info(controller: &Controller, method: &Method, krate: &Path) -> TokenStream {
+fn info(controller: &Controller, method: &Method) -> TokenStream {
+    let krate = &controller.krate;
     let uri = &method.uri;
-    let handler = format!("{}::{}", controller.ident, method.ident);
-    let docs = docs(&method.docs);
-    let args = type_text(&args_type(method));
+    let handler = format!("{}::{}", controller.ident, method.ident).replace("r#", "");
+    let docs = docs(&method.carried.docs);
+    let args = type_text(&types::args(method));
     let reply = match &method.output {
         Output::Unit => "()".to_owned(),
         Output::Value(ty)
@@ -141,6 +153,7 @@ fn info(controller: &Controller, method: &Method, krate: &Path) -> TokenStream {
         } => type_text(ty),
         Output::Result { whole, .. } => type_text(whole),
     };
+    // Not `at`: the line is to be that of the method, not that of the attribute.
     quote_spanned! {method.ident.span()=>
         #krate::__private::RouteInfo {
             uri: #uri,
@@ -154,17 +167,47 @@ fn info(controller: &Controller, method: &Method, krate: &Path) -> TokenStream {
     }
 }
 
-/// The text of doc comments, a line each.
-fn docs(attrs: &[Attribute]) -> String {
-    let lines = attrs.iter().filter_map(|attr| match &attr.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(lit) => match &lit.lit {
-                Lit::Str(text) => Some(text.value().trim().to_owned()),
-                _ => None,
-            },
-            _ => None,
-        },
+/// The text of doc comments: a literal, or something like `include_str!(..)` between literals.
+fn docs(attrs: &[Attribute]) -> TokenStream {
+    let values: Vec<_> = attrs.iter().filter_map(doc_value).collect();
+    let literals: Option<Vec<_>> = values.iter().map(|value| doc_line(value)).collect();
+    match literals {
+        Some(lines) => Literal::string(&lines.join("\n")).to_token_stream(),
+        None => {
+            let parts = values.iter().map(|value| match doc_line(value) {
+                Some(line) => quote!(#line),
+                None => quote!(#value),
+            });
+            let parts = parts.enumerate().map(|(index, part)| match index {
+                0 => part,
+                _ => quote!("\n", #part),
+            });
+            quote!(::core::concat!(#(#parts),*))
+        }
+    }
+}
+
+fn doc_value(attr: &Attribute) -> Option<&Expr> {
+    match &attr.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => Some(&pair.value),
         _ => None,
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn doc_line(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => {
+            let text = text.value();
+            Some(
+                text.strip_prefix(' ')
+                    .unwrap_or(&text)
+                    .trim_end()
+                    .to_owned(),
+            )
+        }
+        _ => None,
+    }
 }
