@@ -19,7 +19,8 @@ use teleport_tests::recording::{Transcript, Transcripts, load};
 fn transcripts(role: &str) -> Vec<Transcript> {
     let all: Transcripts = load("transcripts.json");
     assert_eq!(all.transcripts.len(), 58);
-    let played = |transcript: &Transcript| transcript.play_as == role || transcript.play_as == "both";
+    let played =
+        |transcript: &Transcript| transcript.play_as == role || transcript.play_as == "both";
     all.transcripts.into_iter().filter(played).collect()
 }
 

@@ -55,8 +55,8 @@ pub enum Decoded {
     Packet(Packet),
     /// The packet is not whole yet.
     NeedMore {
-        /// How many more bytes it wants, as far as is known; at least 1. A hint for the size of the next read: memory
-        /// is not taken on the word of the other side.
+        /// How many more bytes must come before another try is worth it; at least 1, and never more than the packet
+        /// still has. Memory is not taken on the word of the other side: it also guides the size of reads, within limits.
         bytes: usize,
     },
 }

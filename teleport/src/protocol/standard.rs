@@ -39,9 +39,9 @@ impl Protocol for Standard {
         check(head, limits)?;
         let whole_head = head.saturating_add(LENGTH);
         let Some(header_bytes) = reader.take(header_length) else {
-            return Ok(need(src, whole_head));
+            return Ok(need(src, head));
         };
-        let Some((&id, _)) = header_bytes.split_first() else {
+        let Some((&id, header_bytes)) = header_bytes.split_first() else {
             return Err(ProtocolError::malformed("header length 0"));
         };
         let Some(header_codec) = HeaderCodec::from_byte(id) else {
@@ -49,7 +49,10 @@ impl Protocol for Standard {
                 "unknown header codec {id:#04x}"
             )));
         };
+        // A header that cannot be read is told at once: the body it announces may never come.
+        let checked = || header::decode(header_codec, &Bytes::copy_from_slice(header_bytes));
         let Some(body_length) = reader.u32() else {
+            checked()?;
             return Ok(need(src, whole_head));
         };
         let body_length = widen(body_length);
@@ -58,6 +61,7 @@ impl Protocol for Standard {
             check(size, limits)?;
         }
         if src.len() < size {
+            checked()?;
             return Ok(need(src, size));
         }
 

@@ -18,8 +18,7 @@ pub(crate) struct Inbox {
     buffer: BytesMut,
     /// How much room the next read should find; follows the traffic.
     room: usize,
-    /// Bytes that the packet in hand still wants, as far as known. A claim of the peer's: it guides the
-    /// size of reads, within `STEP`.
+    /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within `STEP`.
     wanted: usize,
 }
 
@@ -37,14 +36,11 @@ impl Inbox {
         protocol: &dyn Protocol,
         limits: &Limits,
     ) -> Result<Option<Packet>, ProtocolError> {
-        if self.buffer.is_empty() {
+        if self.wanted > 0 || self.buffer.is_empty() {
             return Ok(None);
         }
         match protocol.decode(&mut self.buffer, limits)? {
-            Decoded::Packet(packet) => {
-                self.wanted = 0;
-                Ok(Some(packet))
-            }
+            Decoded::Packet(packet) => Ok(Some(packet)),
             Decoded::NeedMore { bytes } => {
                 self.wanted = bytes;
                 Ok(None)
@@ -61,6 +57,7 @@ impl Inbox {
         self.make_room();
         let spare = self.buffer.capacity() - self.buffer.len();
         let count = ready!(poll_read_buf(Pin::new(reader), cx, &mut self.buffer))?;
+        self.wanted = self.wanted.saturating_sub(count);
         if count == spare {
             self.room = (self.room * 4).clamp(IDLE, READ);
         }

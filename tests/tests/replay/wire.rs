@@ -74,7 +74,12 @@ impl Wire {
 }
 
 /// Compares what ours sent with the recording.
-pub(crate) fn same(name: &str, (ours, our_bytes): &(Packet, Vec<u8>), theirs: &Packet, their_bytes: &[u8]) {
+pub(crate) fn same(
+    name: &str,
+    (ours, our_bytes): &(Packet, Vec<u8>),
+    theirs: &Packet,
+    their_bytes: &[u8],
+) {
     assert_eq!(ours.header, theirs.header, "{name}");
     assert_eq!(ours.header_codec, theirs.header_codec, "{name}");
     assert_eq!(ours.body_codec(), theirs.body_codec(), "{name}");
@@ -84,7 +89,10 @@ pub(crate) fn same(name: &str, (ours, our_bytes): &(Packet, Vec<u8>), theirs: &P
         // Raw bytes under a gzip header.
         Err(_) => packet.body.to_vec(),
     };
-    if text(theirs).windows(13).any(|part| part == b"\"server_time\"") {
+    if text(theirs)
+        .windows(13)
+        .any(|part| part == b"\"server_time\"")
+    {
         assert_eq!(without_time(ours), without_time(theirs), "{name}");
     } else if compressed {
         assert_eq!(text(ours), text(theirs), "{name}");
