@@ -10,8 +10,8 @@ mod item;
 mod routes;
 mod types;
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 
 use crate::{model::Controller, syntax::Source};
 
@@ -54,4 +54,15 @@ fn allow() -> TokenStream {
 /// Points at the user's code, but with local names that the user's cannot meet, not even through `macro_rules`.
 fn at(span: Span) -> Span {
     Span::mixed_site().located_at(span)
+}
+
+/// The same tokens, but an error about them points at `span`.
+fn pointing_at(span: Span, tokens: &impl ToTokens) -> TokenStream {
+    let tokens = tokens.to_token_stream().into_iter();
+    tokens
+        .map(|mut token: TokenTree| {
+            token.set_span(token.span().located_at(span));
+            token
+        })
+        .collect()
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Expr, ExprLit, Lit, Meta, spanned::Spanned};
 
-use super::{allow, at, checks, types};
+use super::{allow, at, checks, pointing_at, types};
 use crate::{
     model::{Controller, Kind, Method, Output, Target},
     text::type_text,
@@ -68,9 +68,10 @@ fn route(controller: &Controller, method: &Method) -> TokenStream {
     let info = info(controller, method);
     let handler = handler(controller, method);
     let span = at(method.ident.span());
+    let krate = pointing_at(span, krate);
     let register = match controller.kind {
         Kind::Pull => {
-            let encode = checks::encode_strategy(&reply_ty, krate);
+            let encode = checks::encode_strategy(&reply_ty, &controller.krate);
             quote_spanned! {span=>
                 let #encode_name = #encode;
                 #krate::__private::pull_route::<#args_ty, #reply_ty, _, _, _, _>(
@@ -109,18 +110,23 @@ fn handler(controller: &Controller, method: &Method) -> TokenStream {
     let [this, output] = ["__controller", "__output"].map(local);
     let ctx = local("__ctx");
     let ctx_ty = format_ident!("{}", controller.kind.context());
-    let ctx_arg = method.context.map(|span| quote_spanned!(at(span)=> &#ctx,));
+    let ctx_arg = method.context.map(|span| {
+        let ctx = Ident::new("__ctx", at(span));
+        quote_spanned!(at(span)=> &#ctx,)
+    });
     let callee = match &controller.target {
-        Target::Type(ty) => quote!(<#ty>),
+        Target::Type(ty) => quote_spanned!(span=> <#ty>),
         Target::Contract => {
             let (name, (_, ty_generics, _)) =
                 (&controller.ident, controller.generics.split_for_impl());
-            quote!(<Self as #name #ty_generics>)
+            quote_spanned!(span=> <Self as #name #ty_generics>)
         }
     };
     let result = match &method.output {
         Output::Result { whole, .. } => {
-            quote_spanned! {at(whole.span())=> #krate::__private::into_result(#output) }
+            let span = at(whole.span());
+            let (krate, output) = (pointing_at(span, krate), Ident::new("__output", span));
+            quote_spanned! {span=> #krate::__private::into_result(#output) }
         }
         Output::Unit | Output::Value(_) => quote!(::core::result::Result::Ok(#output)),
     };
