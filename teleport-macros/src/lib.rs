@@ -7,6 +7,8 @@ mod expand;
 mod model;
 mod parse;
 mod route;
+#[cfg(test)]
+mod snapshots;
 mod syntax;
 mod text;
 mod validate;
