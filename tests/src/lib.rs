@@ -1,4 +1,8 @@
-//! What the tests share: the recordings of a Go peer, the routes that it served, and peers that speak raw bytes.
+//! What the tests share: the recordings of a Go peer, the routes that it served, peers that are connected by a pipe, and
+//! handlers that wait for the test's word.
 
+pub mod contract;
+pub mod gate;
+pub mod pair;
 pub mod recording;
 pub mod standard;

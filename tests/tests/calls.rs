@@ -1,0 +1,201 @@
+//! Pulls and pushes on one connection: in flight together, out of order, both ways, given up.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use teleport::{
+    CallOptions, PullController, PullCtx, PushController, PushCtx, Router, Status, pull_controller,
+    push_controller,
+};
+use teleport_tests::{
+    gate::{Gate, GateClient},
+    pair::{Pair, pair},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+#[tokio::test]
+async fn replies_come_in_the_order_in_which_handlers_end() {
+    let gate = Gate::default();
+    let Pair { session, .. } = pair(gate.routes(), Router::new()).await;
+    let (done, mut order) = mpsc::unbounded_channel();
+    let mut calls = JoinSet::new();
+    for number in 0..3 {
+        let (client, done) = (GateClient::new(&session), done.clone());
+        calls.spawn(async move { done.send(client.pass(number).await.expect("passed")) });
+        gate.arrived(number).await;
+    }
+    assert_eq!(session.pulls_in_flight(), 3);
+    for number in [1, 2, 0] {
+        gate.open(number);
+        assert_eq!(order.recv().await, Some(number));
+    }
+    assert_eq!(session.pulls_in_flight(), 0);
+}
+
+#[tokio::test]
+async fn both_sides_pull_at_the_same_time_on_one_connection() {
+    let (left, right) = (Gate::default(), Gate::default());
+    let Pair {
+        session, accepted, ..
+    } = pair(left.routes(), right.routes()).await;
+    let ours = tokio::spawn(async move { GateClient::new(&session).pass(1).await });
+    let theirs = tokio::spawn(async move { GateClient::new(&accepted).pass(2).await });
+    left.arrived(1).await;
+    right.arrived(2).await;
+    left.open(1);
+    right.open(2);
+    assert_eq!(ours.await.expect("no panic").expect("passed"), 1);
+    assert_eq!(theirs.await.expect("no panic").expect("passed"), 2);
+}
+
+#[tokio::test]
+async fn a_pull_that_is_never_polled_sends_nothing() {
+    let gate = Gate::default();
+    let Pair { session, .. } = pair(gate.routes(), Router::new()).await;
+    drop(session.pull::<_, u64>("/gate/pass", 1));
+    assert_eq!(GateClient::new(&session).open_road(2).await.expect("2"), 2);
+    assert_eq!(session.pulls_in_flight(), 0);
+}
+
+#[tokio::test]
+async fn dropping_a_pull_frees_its_place_and_its_late_reply_reaches_nobody() {
+    let gate = Gate::default();
+    let Pair { session, .. } = pair(gate.routes(), Router::new()).await;
+    {
+        let mut pull = pin!(session.pull::<_, u64>("/gate/pass", 1));
+        poll_once(pull.as_mut()).await;
+        gate.arrived(1).await;
+        assert_eq!(session.pulls_in_flight(), 1);
+    }
+    assert_eq!(session.pulls_in_flight(), 0);
+
+    let later = GateClient::new(&session);
+    let second = tokio::spawn(async move { later.pass(2).await });
+    gate.arrived(2).await;
+    gate.open(1);
+    // The late reply is on the wire before this one.
+    assert_eq!(GateClient::new(&session).open_road(3).await.expect("3"), 3);
+    assert_eq!(session.pulls_in_flight(), 1);
+    gate.open(2);
+    assert_eq!(second.await.expect("no panic").expect("its own"), 2);
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) {
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_over_its_time_limit_fails_alone() {
+    let gate = Gate::default();
+    let Pair { session, .. } = pair(gate.routes(), Router::new()).await;
+    let limit = Duration::from_millis(50);
+    let pull = session.pull::<_, u64>("/gate/pass", 1).timeout(limit).await;
+    let error = pull.expect_err("nobody opened the gate");
+    assert!(error.is_timeout() && error.code() == 102, "{error}");
+    assert_eq!(session.pulls_in_flight(), 0);
+
+    let client = GateClient::new(&session).options(CallOptions::new().timeout(limit));
+    assert_eq!(client.open_road(2).await.expect("in time"), 2);
+    assert!(client.pass(3).await.expect_err("late").is_timeout());
+    assert!(session.is_open());
+}
+
+#[tokio::test]
+async fn handlers_that_wait_for_each_other_across_the_connection_make_progress() {
+    struct Down;
+
+    #[pull_controller(name = "ladder")]
+    impl Down {
+        /// Asks the caller, which asks back, down to 0: the reader must never wait for a handler.
+        async fn step(&self, ctx: &PullCtx, rungs: u32) -> Result<u32, Status> {
+            if rungs == 0 {
+                return Ok(0);
+            }
+            let below: u32 = ctx.session().pull("/ladder/step", rungs - 1).await?;
+            Ok(below + 1)
+        }
+    }
+
+    let Pair { session, .. } = pair(Down.into_router(), Down.into_router()).await;
+    let count: u32 = session.pull("/ladder/step", 100).await.expect("a count");
+    assert_eq!(count, 100);
+}
+
+#[tokio::test]
+async fn a_handler_that_waits_does_not_hold_up_other_calls() {
+    let gate = Gate::default();
+    let Pair { session, .. } = pair(gate.routes(), Router::new()).await;
+    let client = GateClient::new(&session);
+    let waiting = client.clone();
+    let waiting = tokio::spawn(async move { waiting.pass(0).await });
+    gate.arrived(0).await;
+    for number in 1..100 {
+        assert_eq!(client.open_road(number).await.expect("at once"), number);
+    }
+    gate.open(0);
+    assert_eq!(waiting.await.expect("no panic").expect("passed"), 0);
+}
+
+#[tokio::test]
+async fn pushes_reach_their_handler_in_the_order_in_which_they_were_sent() {
+    struct Log(mpsc::UnboundedSender<u32>);
+
+    #[push_controller]
+    impl Log {
+        async fn line(&self, ctx: &PushCtx, number: u32) {
+            assert_eq!(ctx.query("from").as_deref(), Some("test"));
+            self.0.send(number).ok();
+        }
+    }
+
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let Pair { session, .. } = pair(Log(sender).into_router(), Router::new()).await;
+    for number in 0..1000 {
+        let push = session.push("/log/line?from=test", number);
+        push.await.expect("sent");
+    }
+    for number in 0..1000 {
+        assert_eq!(lines.recv().await, Some(number));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_pulls_at_once_over_tcp_each_get_their_own_reply() {
+    let gate = Gate::default();
+    let server = teleport::Peer::builder()
+        .listen_at("127.0.0.1:0")
+        .routes(gate.routes());
+    let server = server.build().expect("a peer");
+    let listening = server.listen().await.expect("a free port");
+    let client = teleport::Peer::builder().build().expect("a peer");
+    let session = client.dial(&listening.address()).await.expect("dialled");
+    let mut calls = JoinSet::new();
+    for number in 0..1000 {
+        let client = GateClient::new(&session);
+        calls.spawn(async move {
+            let answer = match number % 2 {
+                0 => client.open_road(number).await,
+                _ => client.pass(number).await,
+            };
+            assert_eq!(answer.expect("answered"), number);
+        });
+    }
+    for number in (1..1000).step_by(2) {
+        gate.arrived(number).await;
+        gate.open(number);
+    }
+    while let Some(call) = calls.join_next().await {
+        call.expect("no panic");
+    }
+    assert_eq!(session.pulls_in_flight(), 0);
+    client.close().await;
+    server.close().await;
+}
