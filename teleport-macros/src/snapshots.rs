@@ -13,7 +13,8 @@ fn expand(source: &str) -> String {
     let [item] = &mut file.items[..] else {
         panic!("one item in each file")
     };
-    let (Item::Impl(syn::ItemImpl { attrs, .. }) | Item::Trait(syn::ItemTrait { attrs, .. })) = item
+    let (Item::Impl(syn::ItemImpl { attrs, .. }) | Item::Trait(syn::ItemTrait { attrs, .. })) =
+        item
     else {
         panic!("an impl block or a trait")
     };

@@ -167,7 +167,11 @@ async fn a_session_on_which_nothing_comes_is_closed_after_the_read_timeout() {
     let start = Instant::now();
     session.closed().await;
     accepted.closed().await;
-    assert_eq!(start.elapsed().as_secs(), 30, "counted from the last packet");
+    assert_eq!(
+        start.elapsed().as_secs(),
+        30,
+        "counted from the last packet"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +193,10 @@ async fn a_peer_that_does_not_read_is_cut_after_the_write_timeout() {
             Err(error) => break error,
         }
     };
-    assert!(sent < 30, "the buffer and the pipe are all that it takes: {sent}");
+    assert!(
+        sent < 30,
+        "the buffer and the pipe are all that it takes: {sent}"
+    );
     assert_eq!(start.elapsed().as_secs(), 10);
     assert!(error.is_closed(), "{error}");
     session.closed().await;
@@ -208,7 +215,10 @@ async fn callers_wait_while_the_other_side_does_not_read_and_go_on_when_it_does(
     let pushes = tokio::spawn(async move {
         for _ in 0..1000 {
             let body = Raw(vec![b'x'; 100].into());
-            pushing.push("/nobody", body).await.expect("sent in the end");
+            pushing
+                .push("/nobody", body)
+                .await
+                .expect("sent in the end");
         }
     });
     for _ in 0..100 {
@@ -300,10 +310,7 @@ impl AsyncWrite for Broken {
 async fn a_write_that_fails_ends_the_session_and_is_the_cause_that_callers_see() {
     let client = peer(PeerConfig::default(), Router::new());
     let session = client.serve_conn(Broken).await.expect("a session");
-    let error = session
-        .pull::<_, ()>("/a/b", ())
-        .await
-        .expect_err("broken");
+    let error = session.pull::<_, ()>("/a/b", ()).await.expect_err("broken");
     assert_eq!(error.code(), 101);
     let mut cause: &dyn std::error::Error = &error;
     while let Some(next) = cause.source() {

@@ -209,7 +209,10 @@ async fn a_closed_peer_takes_and_starts_no_sessions() {
         "{error}"
     );
     // The listener goes away as soon as its task has seen the end.
-    while tokio::net::TcpStream::connect(listening.address()).await.is_ok() {
+    while tokio::net::TcpStream::connect(listening.address())
+        .await
+        .is_ok()
+    {
         tokio::task::yield_now().await;
     }
 }
@@ -275,7 +278,10 @@ async fn a_handler_finds_its_own_peer_and_the_other_sessions() {
     let first = connect(server.clone(), client.clone()).await;
     let _second = connect(server, client).await;
     assert_eq!(
-        CountClient::new(&first.session).sessions().await.expect("2"),
+        CountClient::new(&first.session)
+            .sessions()
+            .await
+            .expect("2"),
         2
     );
 }

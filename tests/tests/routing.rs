@@ -90,8 +90,14 @@ async fn the_unknown_handler_with_the_longest_prefix_answers() {
         .nest("/admin", admin);
     let Pair { session, .. } = pair(router, Router::new()).await;
     let ask = async |uri: &'static str| session.pull::<_, Value>(uri, 5).await.expect("answered");
-    assert_eq!(ask("/admin/no/such").await, json!(["admin", "/admin/no/such", 5]));
-    assert_eq!(ask("/administrator").await, json!(["root", "/administrator", 5]));
+    assert_eq!(
+        ask("/admin/no/such").await,
+        json!(["admin", "/admin/no/such", 5])
+    );
+    assert_eq!(
+        ask("/administrator").await,
+        json!(["root", "/administrator", 5])
+    );
     assert_eq!(ask("/").await, json!(["root", "/", 5]));
     assert_eq!(ask("/home/test").await, json!("home"));
 }
@@ -130,7 +136,10 @@ fn two_handlers_for_one_route_are_reported_with_both_origins() {
     }
 
     let router = Home.into_router().merge(Rival.into_router());
-    let error = Peer::builder().routes(router).build().expect_err("conflict");
+    let error = Peer::builder()
+        .routes(router)
+        .build()
+        .expect_err("conflict");
     let cause = std::error::Error::source(&error).expect("a cause");
     let text = cause.to_string();
     for part in ["/home/test", "Home::test", "Rival::test", "routing.rs:"] {

@@ -10,6 +10,7 @@ mod gzip;
 mod json;
 mod lenient;
 mod nil;
+#[doc(hidden)]
 pub mod probe;
 mod protobuf;
 mod registry;
@@ -18,6 +19,9 @@ mod zero;
 
 pub(crate) use self::body::{Choice, encode_body};
 pub(crate) use self::json::write_string as write_json_string;
+/// The crate that [`Codec`] is written with: serde's traits as trait objects.
+pub use erased_serde;
+
 pub use self::{
     body::{Body, BodyKind, Decode, Encode, Raw, append_body},
     error::CodecError,

@@ -10,7 +10,7 @@ use super::{CodecError, CodecId};
 /// payload: the codec id, compression and limits are not its business.
 ///
 /// ```
-/// use teleport::{CodecId, codec::{Codec, CodecError}};
+/// use teleport::{CodecId, codec::{Codec, CodecError, erased_serde}};
 ///
 /// /// JSON with line breaks, for people who read packets.
 /// struct Pretty;

@@ -1,0 +1,168 @@
+//! What callers and handlers learn when something goes wrong.
+
+use std::{error::Error as _, fmt, io};
+
+use serde::{Deserialize, Serialize};
+use teleport::{PullController, PullCtx, Router, Status, pull_controller};
+use teleport_tests::pair::{Pair, pair};
+
+/// An application's own error.
+#[derive(Debug)]
+enum ShopError {
+    SoldOut { left: u32 },
+    Disk(io::Error),
+}
+
+impl fmt::Display for ShopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SoldOut { left } => write!(f, "only {left} left"),
+            Self::Disk(error) => write!(f, "the stock cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ShopError {}
+
+impl From<io::Error> for ShopError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Left {
+    left: u32,
+}
+
+impl From<ShopError> for Status {
+    fn from(error: ShopError) -> Self {
+        let text = error.to_string();
+        match error {
+            ShopError::SoldOut { left } => Self::new(1001, text).with_details(&Left { left }),
+            ShopError::Disk(error) => Self::internal(error),
+        }
+    }
+}
+
+type ShopResult<T> = Result<T, ShopError>;
+
+fn read_stock(item: &str) -> io::Result<u32> {
+    match item {
+        "tea" => Ok(3),
+        _ => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "/secret/path is gone",
+        )),
+    }
+}
+
+struct Shop;
+
+#[pull_controller]
+impl Shop {
+    async fn buy(&self, item: String, count: u32) -> ShopResult<u32> {
+        let left = read_stock(&item)?;
+        match left.checked_sub(count) {
+            Some(left) => Ok(left),
+            None => Err(ShopError::SoldOut { left }),
+        }
+    }
+
+    async fn panics(&self) -> u32 {
+        panic!("on purpose")
+    }
+
+    async fn waits_and_panics(&self) -> u32 {
+        tokio::task::yield_now().await;
+        panic!("on purpose")
+    }
+
+    async fn forward(&self, ctx: &PullCtx) -> Result<u32, Status> {
+        Ok(ctx.session().pull("/nobody", ()).await?)
+    }
+}
+
+#[tokio::test]
+async fn a_handlers_own_error_reaches_the_caller_with_code_text_and_details() {
+    let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
+    let shop = ShopClient::new(&session);
+    assert_eq!(shop.buy("tea".into(), 1).await.expect("2"), 2);
+    let error = shop.buy("tea".into(), 5).await.expect_err("sold out");
+    assert!(error.is_remote() && !error.is_closed() && !error.is_timeout());
+    assert_eq!(error.code(), 1001);
+    let status = error.status().expect("the handler's");
+    assert_eq!(status.message(), "only 3 left");
+    assert_eq!(status.details::<Left>().expect("details"), Left { left: 3 });
+}
+
+#[tokio::test]
+async fn the_cause_of_an_internal_error_stays_on_the_servers_side() {
+    let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
+    let error = ShopClient::new(&session).buy("coffee".into(), 1).await;
+    let error = error.expect_err("no stock");
+    assert_eq!(error.code(), 500);
+    assert!(
+        !format!("{error:?} {error}").contains("secret"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_text_names_uri_and_peer() {
+    let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
+    let error = ShopClient::new(&session).buy("tea".into(), 9).await;
+    let text = error.expect_err("sold out").to_string();
+    for part in ["/shop/buy", "stream", "1001", "only 3 left"] {
+        assert!(text.contains(part), "`{part}` is missing: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_for_its_caller_and_nothing_for_others() {
+    let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
+    let shop = ShopClient::new(&session);
+    for _ in 0..2 {
+        assert_eq!(shop.panics().await.expect_err("500").code(), 500);
+        assert_eq!(shop.waits_and_panics().await.expect_err("500").code(), 500);
+    }
+    assert_eq!(shop.buy("tea".into(), 1).await.expect("2"), 2);
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_encoded_is_an_error_and_the_framing_stays_whole() {
+    /// JSON has no keys like this.
+    #[derive(Clone, Serialize, Deserialize, PartialEq, Eq, Hash)]
+    struct Key(Vec<u8>);
+
+    struct Odd;
+
+    #[pull_controller]
+    impl Odd {
+        async fn map(&self) -> std::collections::HashMap<Key, u8> {
+            [(Key(vec![1]), 1)].into()
+        }
+
+        async fn one(&self) -> u8 {
+            1
+        }
+    }
+
+    let Pair { session, .. } = pair(Odd.into_router(), Router::new()).await;
+    let odd = OddClient::new(&session);
+    let error = odd.map().await.err().expect("an error");
+    assert!(error.is_remote() && error.code() == 500, "{error}");
+    let map: std::collections::HashMap<Key, u8> = [(Key(vec![1]), 1)].into();
+    let error = session.pull::<_, u8>("/odd/one", map).await;
+    let error = error.expect_err("cannot be written");
+    assert!(error.is_encode() && error.code() == 100, "{error}");
+    assert!(error.source().is_some());
+    assert_eq!(odd.one().await.expect("1"), 1);
+}
+
+#[tokio::test]
+async fn a_status_from_further_away_passes_through_a_handlers_question_mark() {
+    let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
+    let error = ShopClient::new(&session).forward().await;
+    assert_eq!(error.expect_err("404").code(), 404);
+}

@@ -1,0 +1,337 @@
+//! Plugins: where they run, in which order, and what their refusals mean.
+
+use std::sync::{Arc, Mutex};
+
+use teleport::{
+    CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController, PullCtx, PushController,
+    PushCtx, Router, Session, Status,
+    protocol::{Header, HeaderCodec, PacketKind},
+    pull_controller, push_controller,
+};
+use teleport_tests::pair::connect;
+use tokio::sync::mpsc;
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Notes all that it sees.
+struct Witness {
+    name: &'static str,
+    log: Log,
+}
+
+impl Witness {
+    fn note(&self, hook: &str) {
+        let text = format!("{}: {hook}", self.name);
+        self.log.lock().expect("no panic").push(text);
+    }
+}
+
+impl Plugin for Witness {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn pre_write_pull(&self, _: &Session, _: &mut Header) -> Result<(), Status> {
+        self.note("pre_write_pull");
+        Ok(())
+    }
+
+    async fn post_write_pull(&self, _: &Session, _: &Header) -> Result<(), Status> {
+        self.note("post_write_pull");
+        Ok(())
+    }
+
+    async fn post_read_reply_header(&self, _: &Session, _: &Header) -> Result<(), Status> {
+        self.note("post_read_reply_header");
+        Ok(())
+    }
+
+    async fn pre_read_reply_body(&self, _: &Session, _: &Header) -> Result<(), Status> {
+        self.note("pre_read_reply_body");
+        Ok(())
+    }
+
+    async fn post_read_reply_body(&self, _: &Session, _: &Header) -> Result<(), Status> {
+        self.note("post_read_reply_body");
+        Ok(())
+    }
+
+    async fn post_read_pull_header(&self, _: &mut PullCtx) -> Result<(), Status> {
+        self.note("post_read_pull_header");
+        Ok(())
+    }
+
+    async fn pre_read_pull_body(&self, _: &PullCtx) -> Result<(), Status> {
+        self.note("pre_read_pull_body");
+        Ok(())
+    }
+
+    async fn post_read_pull_body(&self, _: &PullCtx) -> Result<(), Status> {
+        self.note("post_read_pull_body");
+        Ok(())
+    }
+
+    async fn pre_write_reply(&self, _: &PullCtx, _: Result<(), &Status>) -> Result<(), Status> {
+        self.note("pre_write_reply");
+        Ok(())
+    }
+
+    async fn post_write_reply(&self, _: &PullCtx, _: Result<(), &Status>) -> Result<(), Status> {
+        self.note("post_write_reply");
+        Ok(())
+    }
+}
+
+struct Home;
+
+#[pull_controller]
+impl Home {
+    async fn test(&self, number: u32) -> u32 {
+        number
+    }
+
+    async fn user(&self, ctx: &PullCtx) -> String {
+        let of = |ctx: &Context| ctx.values().get::<String>();
+        of(ctx)
+            .or_else(|| ctx.session().values().get())
+            .unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn hooks_run_in_the_order_of_a_call_the_peers_before_the_groups() {
+    let log = Log::default();
+    let witness = |name| Witness {
+        name,
+        log: Arc::clone(&log),
+    };
+    let router = Home.into_router().plugin(witness("group"));
+    let server = Peer::builder().plugin(witness("peer")).routes(router);
+    let client = Peer::builder().plugin(witness("client"));
+    let pair = connect(
+        server.build().expect("a peer"),
+        client.build().expect("a peer"),
+    )
+    .await;
+    assert_eq!(HomeClient::new(&pair.session).test(7).await.expect("7"), 7);
+    while log.lock().expect("no panic").len() < 14 {
+        tokio::task::yield_now().await;
+    }
+    let mut seen = log.lock().expect("no panic").clone();
+    let client: Vec<_> = seen
+        .extract_if(.., |line| line.starts_with("client"))
+        .collect();
+    assert_eq!(
+        client,
+        [
+            "client: pre_write_pull",
+            "client: post_write_pull",
+            "client: post_read_reply_header",
+            "client: pre_read_reply_body",
+            "client: post_read_reply_body",
+        ]
+    );
+    assert_eq!(
+        seen,
+        [
+            "peer: post_read_pull_header",
+            "peer: pre_read_pull_body",
+            "group: pre_read_pull_body",
+            "peer: post_read_pull_body",
+            "group: post_read_pull_body",
+            "peer: pre_write_reply",
+            "group: pre_write_reply",
+            "peer: post_write_reply",
+            "group: post_write_reply",
+        ]
+    );
+}
+
+/// Lets in who knows the word, and remembers who it was.
+struct Doorkeeper;
+
+impl Plugin for Doorkeeper {
+    fn name(&self) -> &str {
+        "doorkeeper"
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::POST_ACCEPT
+    }
+
+    async fn post_accept(&self, handshake: &mut Handshake<'_>) -> Result<(), Status> {
+        let packet = handshake.recv().await?;
+        let user: String = handshake.decode(&packet)?;
+        let mut header = Header::new(PacketKind::Reply, packet.header.seq, packet.header.uri);
+        header.status_code = if user == "ann" { 200 } else { 401 };
+        handshake
+            .send(&header, HeaderCodec::Protobuf, None, ())
+            .await?;
+        if user != "ann" {
+            return Err(Status::unauthorized());
+        }
+        handshake.session().values().insert(user);
+        Ok(())
+    }
+}
+
+struct Visitor(&'static str);
+
+impl Plugin for Visitor {
+    fn name(&self) -> &str {
+        "visitor"
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::POST_DIAL
+    }
+
+    async fn post_dial(&self, handshake: &mut Handshake<'_>) -> Result<(), Status> {
+        let header = Header::new(PacketKind::Pull, 0, "/auth");
+        let codec = Some(CodecId::STRING);
+        handshake
+            .send(&header, HeaderCodec::Protobuf, codec, self.0)
+            .await?;
+        match handshake.recv().await?.header.status_code {
+            200 => Ok(()),
+            code => Err(Status::new(code, "turned away")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_lets_in_or_turns_away_before_anything_is_routed() {
+    let server = Peer::builder()
+        .listen_at("127.0.0.1:0")
+        .plugin(Doorkeeper)
+        .routes(Home.into_router());
+    let server = server.build().expect("a peer");
+    let address = server.listen().await.expect("a free port").address();
+    let visitor = |name| {
+        Peer::builder()
+            .plugin(Visitor(name))
+            .build()
+            .expect("a peer")
+    };
+    let session = visitor("ann").dial(&address).await.expect("let in");
+    assert_eq!(HomeClient::new(&session).user().await.expect("ann"), "ann");
+    let error = visitor("bob")
+        .dial(&address)
+        .await
+        .expect_err("turned away");
+    assert!(error.is_rejected() && error.code() == 401, "{error}");
+    assert_eq!(server.session_count(), 1);
+}
+
+/// Sends one route's calls to another.
+struct Alias;
+
+impl Plugin for Alias {
+    fn name(&self) -> &str {
+        "alias"
+    }
+
+    async fn post_read_pull_header(&self, ctx: &mut PullCtx) -> Result<(), Status> {
+        if ctx.path() == "/old/name" {
+            ctx.header_mut().uri = "/home/test".into();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_may_give_a_pull_another_route_and_its_caller_does_not_notice() {
+    let server = Peer::builder().plugin(Alias).routes(Home.into_router());
+    let client = Peer::builder().build().expect("a peer");
+    let pair = connect(server.build().expect("a peer"), client).await;
+    let answer = pair.session.pull::<_, u32>("/old/name", 5).await;
+    assert_eq!(answer.expect("5"), 5);
+    let missing = pair.session.pull::<_, u32>("/older/name", 5).await;
+    assert_eq!(missing.expect_err("404").code(), 404);
+}
+
+/// Refuses at one hook, and leaves a value at another.
+struct Strict;
+
+impl Plugin for Strict {
+    fn name(&self) -> &str {
+        "strict"
+    }
+
+    async fn pre_read_pull_body(&self, ctx: &PullCtx) -> Result<(), Status> {
+        match ctx.query("user") {
+            Some(user) => {
+                ctx.values().insert(user.into_owned());
+                Ok(())
+            }
+            None => Err(Status::new(1403, "who are you?")),
+        }
+    }
+
+    async fn pre_read_push_body(&self, ctx: &PushCtx) -> Result<(), Status> {
+        match ctx.query("user") {
+            Some(_) => Ok(()),
+            None => Err(Status::new(1403, "who are you?")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_on_a_group_refuses_there_and_nowhere_else() {
+    struct Taps(mpsc::UnboundedSender<u32>);
+
+    #[push_controller]
+    impl Taps {
+        async fn tap(&self, number: u32) {
+            self.0.send(number).ok();
+        }
+    }
+
+    let (sender, mut taps) = mpsc::unbounded_channel();
+    let guarded = Home
+        .into_router()
+        .merge(Taps(sender).into_router())
+        .plugin(Strict);
+    let router = Router::new()
+        .nest("/guarded", guarded)
+        .merge(Home.into_router());
+    let server = Peer::builder().routes(router).build().expect("a peer");
+    let client = Peer::builder().build().expect("a peer");
+    let session = connect(server, client).await.session;
+    let guarded = session.pull::<_, u32>("/guarded/home/test", 1).await;
+    let error = guarded.expect_err("refused");
+    assert!(error.is_remote() && error.code() == 1403, "{error}");
+    let user = session.pull::<_, String>("/guarded/home/user?user=eve", ());
+    assert_eq!(user.await.expect("a value of the plugin"), "eve");
+    assert_eq!(HomeClient::new(&session).test(2).await.expect("free"), 2);
+    session.push("/guarded/taps/tap", 1).await.expect("sent");
+    session
+        .push("/guarded/taps/tap?user=eve", 2)
+        .await
+        .expect("sent");
+    assert_eq!(taps.recv().await, Some(2), "the first was dropped");
+}
+
+/// Knows the end of a session.
+struct Farewell(mpsc::UnboundedSender<Arc<str>>);
+
+impl Plugin for Farewell {
+    fn name(&self) -> &str {
+        "farewell"
+    }
+
+    async fn post_disconnect(&self, session: &Session) {
+        self.0.send(session.id()).ok();
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_told_when_a_session_has_ended() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let server = Peer::builder().plugin(Farewell(sender)).build();
+    let client = Peer::builder().build().expect("a peer");
+    let pair = connect(server.expect("a peer"), client).await;
+    let id = pair.accepted.id();
+    pair.session.close().await;
+    assert_eq!(ended.recv().await, Some(id));
+}
