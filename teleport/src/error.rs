@@ -34,6 +34,8 @@ enum Kind {
     Rejected(Status),
     Remote(Status),
     Timeout,
+    /// The connection had ended, so nothing was sent.
+    Unsent,
     /// Nothing was sent.
     Write,
 }
@@ -49,9 +51,12 @@ impl Error {
             Kind::Decode => code::UNREADABLE_REPLY,
             Kind::Timeout => code::TIMED_OUT,
             Kind::Remote(status) | Kind::Rejected(status) => status.code(),
-            Kind::Config | Kind::Dial | Kind::Encode | Kind::Listen | Kind::Write => {
-                code::WRITE_FAILED
-            }
+            Kind::Config
+            | Kind::Dial
+            | Kind::Encode
+            | Kind::Listen
+            | Kind::Unsent
+            | Kind::Write => code::WRITE_FAILED,
         }
     }
 
@@ -73,7 +78,7 @@ impl Error {
     /// The connection was closed: before the call (100), or before its reply came (101).
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.0.kind, Kind::Closed | Kind::Write)
+        matches!(self.0.kind, Kind::Closed | Kind::Unsent)
     }
 
     /// A time limit on this side passed: of the call, or of the dial.
@@ -127,6 +132,10 @@ impl Error {
 
     pub(crate) fn write(action: &'static str, source: impl Into<Source>) -> Self {
         Self::new(Kind::Write, action, Some(source.into()))
+    }
+
+    pub(crate) fn unsent(action: &'static str, source: impl Into<Source>) -> Self {
+        Self::new(Kind::Unsent, action, Some(source.into()))
     }
 
     pub(crate) fn closed(action: &'static str, source: Option<Source>) -> Self {
@@ -186,7 +195,8 @@ impl fmt::Display for Error {
             Kind::Rejected(status) => write!(f, ": refused by a plugin: {status}"),
             Kind::Remote(status) => write!(f, ": answered {status}"),
             Kind::Timeout => f.write_str(": no answer within the time limit"),
-            Kind::Write => f.write_str(": nothing was sent"),
+            Kind::Unsent => f.write_str(": the connection is closed, nothing was sent"),
+            Kind::Write => f.write_str(": not done"),
         }
     }
 }
@@ -223,14 +233,14 @@ mod tests {
 
     #[test]
     fn the_message_names_uri_and_peer_and_does_not_repeat_its_source() {
-        let error = Error::write("pull", "connection is closed").at("/home/test", "127.0.0.1:9");
+        let error = Error::unsent("pull", "closed by the peer").at("/home/test", "127.0.0.1:9");
         assert_eq!(
             error.to_string(),
-            "pull /home/test at 127.0.0.1:9: nothing was sent"
+            "pull /home/test at 127.0.0.1:9: the connection is closed, nothing was sent"
         );
         assert_eq!(
             error.source().map(ToString::to_string).as_deref(),
-            Some("connection is closed")
+            Some("closed by the peer")
         );
         assert_eq!(error.code(), 100);
         assert!(error.is_closed() && !error.is_remote());

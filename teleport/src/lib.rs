@@ -10,6 +10,8 @@ mod plugin;
 pub mod protocol;
 mod router;
 mod session;
+#[cfg(feature = "signal")]
+pub mod signal;
 mod socket;
 pub mod status;
 pub mod uri;

@@ -9,6 +9,7 @@ use std::{
 
 const LAYERS: &[(&str, &[&str])] = &[
     ("uri", &[]),
+    ("signal", &[]),
     ("status", &[]),
     ("error", &["status"]),
     ("codec", &["status"]),

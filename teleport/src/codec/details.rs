@@ -29,11 +29,14 @@ impl Status {
         }
     }
 
-    /// Reads the details. Without any, this is the type's zero value.
+    /// Reads the details.
     ///
     /// # Errors
-    /// They are not a `T`.
+    /// There are none, or they are not a `T`.
     pub fn details<T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        if self.body().is_empty() {
+            return Err(CodecError::decode("the status has no details"));
+        }
         T::decode(&Body::new(self.body(), 0), &Codecs::new(), usize::MAX)
     }
 

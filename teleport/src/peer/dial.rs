@@ -167,6 +167,10 @@ impl Peer {
         };
         let shared = Arc::new(Shared::new(id.into(), env, local, peer));
         let session = Session::new(shared);
+        let entry = Entry {
+            peer: self.clone(),
+            session: session.clone(),
+        };
         let mut inbox = Inbox::default();
         let plugins = self.0.dispatch.plugins();
         let mut handshake = Handshake::new(session.clone(), &mut io, &mut inbox);
@@ -175,32 +179,47 @@ impl Peer {
             Side::Dialling => plugins.post_dial(&mut handshake).await,
         };
         greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
-        self.adopt(io, &session, inbox)?;
+        entry.adopt(io, inbox)?;
         Ok(session)
     }
+}
 
+/// A session's entry with its peer, from its beginning. Dropping it ends the session and takes the entry out.
+struct Entry {
+    peer: Peer,
+    session: Session,
+}
+
+impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(&self, io: I, session: &Session, inbox: Inbox) -> Result<(), Error>
+    fn adopt<I>(self, io: I, inbox: Inbox) -> Result<(), Error>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        if let Some(older) = self.0.hub.insert(session) {
+        let Self { peer, session } = &self;
+        if let Some(older) = peer.0.hub.insert(session) {
             tracing::debug!(id = %session.id(), "a new session takes the id; the older one is closed");
             older.start_closing();
         }
         // After the insertion: a concurrent close either sees the session or is seen here.
-        if *self.0.closing.borrow() {
-            self.0.hub.remove(session);
+        if *peer.0.closing.borrow() {
             return Err(Error::write("start a session", "the peer is closed"));
         }
         let driver = Driver::new(io, session.clone(), inbox);
-        let (peer, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
             driver.run().await;
-            peer.0.hub.remove(&session);
+            let session = self.session.clone();
+            drop(self);
             session.shared().env.dispatch.ended(&session).await;
         });
         Ok(())
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.peer.0.hub.remove(&self.session);
+        self.session.shared().release();
     }
 }
 

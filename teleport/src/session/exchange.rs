@@ -82,7 +82,7 @@ impl<'a> Exchange<'a> {
             Err(Refused::Full) => {
                 Stage::Blocked(mem::take(frame), Box::pin(shared.wait_for_room()))
             }
-            Err(Refused::Closed(closed)) => return Err(Error::write("pull", closed)),
+            Err(Refused::Closed(closed)) => return Err(Error::unsent("pull", closed)),
         };
         Ok(())
     }

@@ -154,7 +154,7 @@ impl Session {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn closed(&self) {
-        self.0.ended().await;
+        self.0.released().await;
     }
 }
 

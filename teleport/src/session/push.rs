@@ -154,7 +154,7 @@ fn hand_over<'a, A>(shared: &'a Shared, frame: &mut Vec<u8>) -> Result<Stage<'a,
             mem::take(frame),
             Box::pin(shared.wait_for_room()),
         )),
-        Err(Refused::Closed(closed)) => Err(Error::write("push", closed)),
+        Err(Refused::Closed(closed)) => Err(Error::unsent("push", closed)),
     }
 }
 
@@ -190,7 +190,7 @@ async fn run_hooked<A: Encode>(
         match shared.enqueue(Frame::Push, &mut frame) {
             Ok(()) => break,
             Err(Refused::Full) => shared.wait_for_room().await,
-            Err(Refused::Closed(closed)) => return Err(Error::write("push", closed)),
+            Err(Refused::Closed(closed)) => return Err(Error::unsent("push", closed)),
         }
     }
     outbound.after_write(session, &header).await;

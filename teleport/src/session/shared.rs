@@ -82,7 +82,7 @@ pub(crate) struct Shared {
     open: AtomicBool,
     /// Signals that the outbox has room again, or never will.
     room: Notify,
-    ended: Notify,
+    released: Notify,
     pub(super) id: Mutex<Arc<str>>,
     pub(crate) env: Arc<Env>,
     pub(super) local: Addr,
@@ -104,6 +104,8 @@ struct State {
     awake: bool,
     /// Why the session left `Open`.
     reason: Option<Reason>,
+    /// The session has ended, and nobody knows it any more.
+    released: bool,
 }
 
 /// Why a frame was not taken.
@@ -195,13 +197,14 @@ impl Shared {
                 driver: None,
                 awake: true,
                 reason: None,
+                released: false,
             }),
             next_pull: AtomicU64::new(0),
             next_push: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             open: AtomicBool::new(true),
             room: Notify::new(),
-            ended: Notify::new(),
+            released: Notify::new(),
             id: Mutex::new(id),
             env,
             local,
@@ -362,17 +365,23 @@ impl Shared {
         wake(driver);
         if phase == Phase::Ended {
             self.room.notify_waiters();
-            self.ended.notify_waiters();
         }
     }
 
-    /// Waits until the session has ended.
-    pub(crate) async fn ended(&self) {
-        let ended = self.ended.notified();
-        tokio::pin!(ended);
-        ended.as_mut().enable();
-        if self.phase() != Phase::Ended {
-            ended.await;
+    /// The session has ended, its task too, and its peer has forgotten it.
+    pub(crate) fn release(&self) {
+        self.end(Phase::Ended, Reason::RuntimeGone);
+        self.lock().released = true;
+        self.released.notify_waiters();
+    }
+
+    /// Waits for the release.
+    pub(crate) async fn released(&self) {
+        let released = self.released.notified();
+        tokio::pin!(released);
+        released.as_mut().enable();
+        if !self.lock().released {
+            released.await;
         }
     }
 
