@@ -4,7 +4,7 @@
 
 use bytes::{Buf, BytesMut};
 use teleport::{
-    ConnOptions, Error, Peer, PullController,
+    ConnOptions, Peer, PullController,
     codec::CodecError,
     protocol::{
         Decoded, EncodeError, Header, HeaderCodec, HeaderRef, Limits, Packet, PacketKind, Protocol,
@@ -105,7 +105,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Peer::builder().build()?;
     let options = ConnOptions::new().protocol(Lines);
     let session = client.serve_conn_with(right, options).await?;
-    let answer = HomeClient::new(&session).greet("bob".to_owned()).await;
-    println!("typed: {}", answer.map_err(Error::from)?);
+    let answer = HomeClient::new(&session).greet("bob".to_owned()).await?;
+    println!("typed: {answer}");
     Ok(())
 }

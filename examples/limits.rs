@@ -21,9 +21,10 @@ impl Store {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let mut limits = Limits::default();
-    limits.packet = 10_000;
-    limits.inflated = 20_000;
+    let limits = Limits {
+        packet: 10_000,
+        inflated: 20_000,
+    };
     let config = PeerConfig {
         listen: vec!["127.0.0.1:0".into()],
         limits,

@@ -1,6 +1,67 @@
-//! teleport: programs that talk to each other over one long-lived socket, in both directions.
+//! Programs that talk to each other over one long-lived socket, in both directions.
+//!
+//! Both ends of a connection are a [`Peer`]. Either may listen, dial, *pull* (ask, and await the reply) and *push* (tell, one
+//! way), at any time, over the same [`Session`]. [`#[pull_controller]`](macro@pull_controller) and
+//! [`#[push_controller]`](macro@push_controller) turn an impl block or a trait into routes and a typed client.
+//!
+//! ```
+//! use teleport::{Error, Peer, PullController, pull_controller};
+//!
+//! struct Math;
+//!
+//! #[pull_controller]
+//! impl Math {
+//!     async fn add(&self, a: i32, b: i32) -> i32 {
+//!         a + b
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let server = Peer::builder().listen_at("127.0.0.1:0").routes(Math.into_router()).build()?;
+//! let address = server.listen().await?.address();
+//!
+//! let session = Peer::builder().build()?.dial(&address).await?;
+//! assert_eq!(MathClient::new(&session).add(1, 2).await?, 3);
+//! let untyped: i32 = session.pull("/math/add", [3, 4]).await?;
+//! assert_eq!(untyped, 7);
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to look
+//!
+//! | | |
+//! |---|---|
+//! | routes, and handlers for what has none | [`Router`] |
+//! | what a handler knows about its call | [`PullCtx`], [`PushCtx`], both [`Context`]s |
+//! | errors of a handler, and of a caller | [`Status`], [`Error`] |
+//! | configuration, limits, timeouts | [`PeerConfig`] |
+//! | hooks around calls and connections | [`Plugin`] |
+//! | bodies: codecs, and adding one | [`codec`] |
+//! | packets: the format, and replacing it | [`protocol`] |
+//!
+//! # Features
+//!
+//! | | default | |
+//! |---|---|---|
+//! | `macros` | yes | the two attribute macros |
+//! | `signal` | yes | `signal::shutdown` |
+//!
+//! # Logs
+//!
+//! The crate logs through `tracing` and prints nothing. A session that ends because the other side broke the format is a
+//! warning, and so is a push that was dropped; a handler that panicked or failed with a cause is an error.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod codec;
 mod context;
@@ -35,5 +96,129 @@ pub use crate::{
     socket::transport::Addr,
     status::Status,
 };
+
+/// Turns an impl block, or a trait, into pull routes and a typed client.
+///
+/// Every `async fn` that takes `&self` is a handler. Its route is made of the names in snake case: `Home::test` answers
+/// `/home/test`. The client is named after the type, `HomeClient`, and has a method for each handler, which takes the same
+/// arguments and gives `Result<T, Error>`.
+///
+/// ```
+/// use teleport::{PullController, PullCtx, Status, pull_controller};
+///
+/// struct Home;
+///
+/// #[pull_controller(group = "/v1")]
+/// impl Home {
+///     /// Doc comments go to the client too. This is `/v1/home/greet`.
+///     async fn greet(&self, ctx: &PullCtx, name: String) -> Result<String, Status> {
+///         let from = ctx.query("from").ok_or_else(|| Status::bad_request("from whom?"))?;
+///         Ok(format!("hello {name}, from {from}"))
+///     }
+///
+///     /// No context, several arguments, no `Result`: all are fine.
+///     #[pull(uri = "sum")]
+///     async fn add(&self, a: i32, b: i32) -> i32 {
+///         a + b
+///     }
+///
+///     /// Not a handler.
+///     #[pull(skip)]
+///     async fn helper(&self) {}
+/// }
+///
+/// let router = Home.into_router();
+/// let uris: Vec<_> = router.routes().map(|route| &*route.uri).collect();
+/// assert_eq!(uris, ["/v1/home/greet", "/v1/home/sum"]);
+/// ```
+///
+/// # Handlers
+///
+/// - The context, `&PullCtx`, comes first and may be left out.
+/// - No argument is an empty body, one argument is the body, several are a tuple (in JSON an array).
+/// - The return type is `T`, or `Result<T, E>` where `E: Into<Status>`; an alias counts if its name ends in `Result`.
+/// - Argument and reply are types that serde can read and write (JSON callers; text callers too if it is a text), or prost
+///   messages (protobuf callers), or both, or [`Raw`]. A caller with another codec gets 415. A type that no codec can carry
+///   is a compile error. A type parameter needs its bound written out, `T: Serialize + DeserializeOwned`.
+/// - Other methods of the block stay as they are with `#[pull(skip)]`; what is not `async` must have it.
+///
+/// # On the block
+///
+/// | | |
+/// |---|---|
+/// | `group = "/v1"` | goes in front of the name |
+/// | `name = "home"` | instead of the type's name in snake case |
+/// | `client = HomeCaller` | the client's name |
+/// | `crate = path::to::teleport` | where this crate is, if it is not `::teleport` |
+///
+/// # On a method
+///
+/// | | |
+/// |---|---|
+/// | `#[pull(uri = "sum")]` | instead of the method's name; with a slash in front, instead of the controller's too |
+/// | `#[pull(skip)]` | no handler |
+///
+/// # On a trait
+///
+/// A contract, which one crate can define, another implement (without an attribute) and a third call:
+///
+/// ```
+/// use teleport::{PullCtx, Status, pull_controller};
+///
+/// #[pull_controller]
+/// pub trait Arith {
+///     async fn mul(&self, ctx: &PullCtx, a: i32, b: i32) -> Result<i32, Status>;
+/// }
+///
+/// struct Abacus;
+///
+/// impl Arith for Abacus {
+///     async fn mul(&self, _: &PullCtx, a: i32, b: i32) -> Result<i32, Status> {
+///         a.checked_mul(b).ok_or_else(|| Status::bad_request("too large"))
+///     }
+/// }
+///
+/// let router = Abacus.into_router();
+/// assert_eq!(router.routes().next().unwrap().uri, "/arith/mul");
+/// # fn client(session: &teleport::Session) -> ArithClient { ArithClient::new(session) }
+/// ```
+///
+/// # What it writes
+///
+/// The item as it was, an implementation of [`PullController`] (on a trait, a method `into_router` instead), and the client:
+/// `new(&Session)`, `prefix(&str)` for routes that are nested, `options(CallOptions)`, and the calls.
 #[cfg(feature = "macros")]
-pub use teleport_macros::{pull_controller, push_controller};
+pub use teleport_macros::pull_controller;
+
+/// Turns an impl block, or a trait, into push routes and a typed client.
+///
+/// As [`macro@pull_controller`], with these differences: the context is `&PushCtx`; nothing goes back, so a handler returns
+/// `()` or `Result<(), E>`, whose error is logged; the attribute of a method is `#[push(..)]`; the client is called
+/// `HomePushClient`, and its methods return when the message is on its way.
+///
+/// ```
+/// use teleport::{PushController, PushCtx, push_controller};
+///
+/// struct News;
+///
+/// #[push_controller]
+/// impl News {
+///     /// `/news/headline`
+///     async fn headline(&self, ctx: &PushCtx, text: String) {
+///         tracing::info!(from = %ctx.peer_addr(), text);
+///     }
+/// }
+///
+/// let router = News.into_router();
+/// assert_eq!(router.routes().next().unwrap().uri, "/news/headline");
+/// # async fn client(session: &teleport::Session) -> Result<(), teleport::Error> {
+/// NewsPushClient::new(session).headline("hello".to_owned()).await?;
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "macros")]
+pub use teleport_macros::push_controller;
+
+/// The programs of the README are tests.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

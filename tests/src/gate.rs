@@ -74,7 +74,6 @@ impl Gate {
     }
 
     /// Both kinds of routes.
-    #[must_use]
     pub fn routes(&self) -> teleport::Router {
         teleport::PullController::into_router(self.clone())
             .merge(PushController::into_router(self.clone()))

@@ -202,7 +202,6 @@ impl Msg {
 }
 
 /// The server's routes.
-#[must_use]
 pub fn server() -> Router {
     Router::new()
         .nest("/group", GroupHome.into_router())
@@ -264,7 +263,6 @@ impl Push {
 }
 
 /// The client's routes.
-#[must_use]
 pub fn client() -> Router {
     ClientCalc.into_router().merge(Push.into_router())
 }

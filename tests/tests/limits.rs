@@ -28,11 +28,8 @@ async fn session(server: PeerConfig, client: PeerConfig) -> Session {
 }
 
 fn limited(packet: usize, inflated: usize) -> PeerConfig {
-    let mut limits = Limits::default();
-    limits.packet = packet;
-    limits.inflated = inflated;
     PeerConfig {
-        limits,
+        limits: Limits { packet, inflated },
         ..PeerConfig::default()
     }
 }

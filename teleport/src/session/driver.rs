@@ -164,12 +164,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn packet(&mut self, shared: &Arc<Shared>, packet: Packet) -> bool {
         match packet.header.kind {
-            PacketKind::Reply => match shared.answer(packet) {
-                Ok(waker) => waker.wake(),
-                Err(packet) => {
-                    tracing::debug!(seq = packet.header.seq, uri = %packet.header.uri, peer = %self.session.peer_addr(), "nobody waits for this reply");
+            PacketKind::Reply => {
+                let seq = packet.header.seq;
+                match shared.answer(packet) {
+                    Some(waker) => waker.wake(),
+                    None => {
+                        tracing::debug!(seq, peer = %self.session.peer_addr(), "nobody waits for this reply");
+                    }
                 }
-            },
+            }
             PacketKind::Pull | PacketKind::Push => {
                 shared
                     .env

@@ -65,17 +65,17 @@ impl Pending {
         self.place(seq, Entry::Waiting(waker));
     }
 
-    /// Stores a reply. Gives the waker of the task that waits for it, or the packet back if nobody does.
-    pub(crate) fn answer(&mut self, packet: Packet) -> Result<Waker, Packet> {
+    /// Stores a reply. Gives the waker of the task that waits for it, if any does.
+    pub(crate) fn answer(&mut self, packet: Packet) -> Option<Waker> {
         let Some(entry @ Entry::Waiting(_)) = self.find(packet.header.seq) else {
-            return Err(packet);
+            return None;
         };
         match mem::replace(entry, Entry::Answered(packet)) {
             Entry::Waiting(waker) => {
                 self.waiting -= 1;
-                Ok(waker)
+                Some(waker)
             }
-            Entry::Answered(packet) => Err(packet),
+            Entry::Answered(_) => None,
         }
     }
 
@@ -195,9 +195,7 @@ mod tests {
     use crate::protocol::{Header, HeaderCodec, PacketKind};
 
     fn reply(seq: u64) -> Packet {
-        let mut header = Header::default();
-        header.seq = seq;
-        header.kind = PacketKind::Reply;
+        let header = Header::new(PacketKind::Reply, seq, "");
         Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new())
     }
 
@@ -210,9 +208,9 @@ mod tests {
         let mut pending = Pending::default();
         pending.insert(0, Waker::noop().clone());
         assert!(matches!(pending.poll(0, Waker::noop()), Progress::Waiting));
-        assert!(pending.answer(reply(0)).is_ok());
+        assert!(pending.answer(reply(0)).is_some());
         assert!(
-            pending.answer(reply(0)).is_err(),
+            pending.answer(reply(0)).is_none(),
             "a second reply is nobody's"
         );
         assert!(answered(&mut pending, 0));
@@ -229,18 +227,18 @@ mod tests {
             pending.insert(seq, Waker::noop().clone());
         }
         assert!(
-            pending.answer(reply(0)).is_err(),
+            pending.answer(reply(0)).is_none(),
             "slot 0 belongs to a younger pull"
         );
         assert!(matches!(pending.poll(4, Waker::noop()), Progress::Waiting));
     }
 
     #[test]
-    fn a_reply_with_a_number_never_given_out_is_handed_back() {
+    fn a_reply_with_a_number_never_given_out_is_nobodys() {
         let mut pending = Pending::default();
-        assert!(pending.answer(reply(0)).is_err());
+        assert!(pending.answer(reply(0)).is_none());
         pending.insert(0, Waker::noop().clone());
-        assert!(pending.answer(reply(u64::MAX)).is_err());
+        assert!(pending.answer(reply(u64::MAX)).is_none());
     }
 
     #[test]
@@ -249,7 +247,7 @@ mod tests {
         pending.insert(0, Waker::noop().clone());
         for seq in 1..1000 {
             pending.insert(seq, Waker::noop().clone());
-            assert!(pending.answer(reply(seq)).is_ok());
+            assert!(pending.answer(reply(seq)).is_some());
             assert!(answered(&mut pending, seq));
         }
         assert_eq!(
@@ -257,7 +255,7 @@ mod tests {
             FIRST_LEN,
             "one slow call does not grow the ring"
         );
-        assert!(pending.answer(reply(0)).is_ok());
+        assert!(pending.answer(reply(0)).is_some());
         assert!(answered(&mut pending, 0));
         assert_eq!(pending.waiting(), 0);
     }
@@ -269,7 +267,7 @@ mod tests {
             pending.insert(seq, Waker::noop().clone());
         }
         for seq in (0..10_000).rev() {
-            assert!(pending.answer(reply(seq)).is_ok());
+            assert!(pending.answer(reply(seq)).is_some());
         }
         for seq in 0..10_000 {
             assert!(answered(&mut pending, seq));
@@ -283,7 +281,7 @@ mod tests {
         let mut pending = Pending::default();
         for seq in [u64::MAX - 1, u64::MAX, 0, 1] {
             pending.insert(seq, Waker::noop().clone());
-            assert!(pending.answer(reply(seq)).is_ok());
+            assert!(pending.answer(reply(seq)).is_some());
             assert!(answered(&mut pending, seq));
         }
     }
@@ -294,7 +292,7 @@ mod tests {
         for seq in 0..5 {
             pending.insert(seq, Waker::noop().clone());
         }
-        assert!(pending.answer(reply(2)).is_ok());
+        assert!(pending.answer(reply(2)).is_some());
         assert_eq!(pending.wakers().len(), 4);
         assert!(
             answered(&mut pending, 2),

@@ -249,10 +249,7 @@ impl<'a> Hooked<'a> {
             seq,
             outbound,
         } = self;
-        let mut header = Header::default();
-        header.seq = seq;
-        header.kind = PacketKind::Pull;
-        header.uri = uri;
+        let mut header = Header::new(PacketKind::Pull, seq, uri);
         header.gzip = options.gzip.unwrap_or(session.shared().env.gzip);
         outbound
             .before_write(session, &mut header)

@@ -167,10 +167,7 @@ async fn run_hooked<A: Encode>(
     args: A,
 ) -> Result<(), Error> {
     let shared = session.shared();
-    let mut header = Header::default();
-    header.seq = seq;
-    header.kind = PacketKind::Push;
-    header.uri = uri;
+    let mut header = Header::new(PacketKind::Push, seq, uri);
     header.gzip = options.gzip.unwrap_or(shared.env.gzip);
     outbound
         .before_write(session, &mut header)

@@ -310,8 +310,8 @@ impl Shared {
         wake(driver);
     }
 
-    /// Hands a reply to the pull that waits for it.
-    pub(crate) fn answer(&self, packet: Packet) -> Result<Waker, Packet> {
+    /// Hands a reply to the pull that waits for it, and gives its waker; `None` if nobody waits.
+    pub(crate) fn answer(&self, packet: Packet) -> Option<Waker> {
         self.lock().pending.answer(packet)
     }
 
