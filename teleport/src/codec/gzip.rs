@@ -1,0 +1,161 @@
+//! Compressed payloads. The writer finishes its streams; the reader also takes those that a Go peer never finishes
+//! (wire specification, section 2.5).
+
+use std::{
+    cell::RefCell,
+    io::{self, Read, Write},
+};
+
+use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
+
+use super::CodecError;
+
+/// Compresses `out[start..]` in place.
+pub(super) fn deflate_tail(out: &mut Vec<u8>, start: usize, level: i32) -> Result<(), CodecError> {
+    let level = compression(level)?;
+    let failed = |error: io::Error| CodecError::encode(format!("gzip: {error}"));
+    PLAIN.with_borrow_mut(|plain| {
+        plain.clear();
+        plain.extend_from_slice(out.get(start..).unwrap_or_default());
+        out.truncate(start);
+        let mut encoder = GzEncoder::new(&mut *out, level);
+        encoder.write_all(plain).map_err(failed)?;
+        encoder.finish().map_err(failed)?;
+        if plain.capacity() > KEEP {
+            *plain = Vec::new();
+        }
+        Ok(())
+    })
+}
+
+thread_local! {
+    static PLAIN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread keeps a buffer of at most this size.
+const KEEP: usize = 64 * 1024;
+
+/// The levels of the seed: -1 is the default, -2 (Huffman only, which flate2 does not offer) the fastest.
+fn compression(level: i32) -> Result<Compression, CodecError> {
+    match level {
+        -2 => Ok(Compression::fast()),
+        -1 => Ok(Compression::default()),
+        0..=9 => Ok(Compression::new(level.unsigned_abs())),
+        _ => Err(CodecError::encode(format!(
+            "gzip level {level} is not from -2 to 9"
+        ))),
+    }
+}
+
+/// Inflates a stream, finished or not, to at most `limit` bytes.
+///
+/// Memory grows with what comes out, never with what a header announces. A stream that stops early gives what was
+/// inflated by then; a wrong checksum, or other bytes behind a finished stream, are errors.
+pub(super) fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
+    let mut decoder = MultiGzDecoder::new(payload);
+    let mut out = Vec::new();
+    let mut chunk = [0; 8 * 1024];
+    loop {
+        match decoder.read(&mut chunk) {
+            Ok(0) => return Ok(out),
+            Ok(count) => {
+                if count > limit.saturating_sub(out.len()) {
+                    return Err(CodecError::over_limit(limit));
+                }
+                out.extend_from_slice(chunk.get(..count).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The data ended inside the stream, behind a whole gzip header.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && has_header(payload) => {
+                return Ok(out);
+            }
+            Err(error) => return Err(CodecError::decode(format!("gzip: {error}"))),
+        }
+    }
+}
+
+/// A stream cut inside its own header is not a stream. Ten bytes are the least there can be.
+fn has_header(payload: &[u8]) -> bool {
+    payload.len() >= 10 && payload.starts_with(&[0x1f, 0x8b])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deflated(plain: &[u8], level: i32) -> Vec<u8> {
+        let mut out = b"j".to_vec();
+        out.extend_from_slice(plain);
+        deflate_tail(&mut out, 1, level).unwrap();
+        out.split_off(1)
+    }
+
+    /// As a Go peer writes: flushed, never finished.
+    fn unfinished(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.flush().unwrap();
+        encoder.get_ref().clone()
+    }
+
+    #[test]
+    fn every_level_comes_back() {
+        for level in (-2..=9).filter(|level| *level != 0) {
+            let text = b"to be or not to be".repeat(100);
+            assert_eq!(inflate(&deflated(&text, level), 1 << 20).unwrap(), text);
+        }
+        assert!(deflate_tail(&mut vec![1], 0, 10).unwrap_err().is_encode());
+        assert!(deflate_tail(&mut vec![1], 0, -3).unwrap_err().is_encode());
+    }
+
+    #[test]
+    fn an_empty_text_still_has_a_gzip_header() {
+        let out = deflated(b"", 5);
+        assert!(out.starts_with(&[0x1f, 0x8b]));
+        assert_eq!(inflate(&out, 0).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_stream_that_was_never_finished_is_read() {
+        let text = b"hello, hello".repeat(20);
+        let stream = unfinished(&text);
+        assert!(stream.ends_with(&[0, 0, 0xff, 0xff]));
+        assert_eq!(inflate(&stream, 1 << 20).unwrap(), text);
+    }
+
+    #[test]
+    fn a_cut_stream_gives_what_there_is() {
+        let stream = deflated(&b"abcdefgh".repeat(50), 1);
+        for cut in 10..stream.len() {
+            let out = inflate(&stream[..cut], 1 << 20).unwrap();
+            assert!(b"abcdefgh".repeat(50).starts_with(&out));
+        }
+        assert!(inflate(&stream[..5], 100).is_err());
+        assert!(inflate(b"plain", 100).is_err());
+    }
+
+    #[test]
+    fn several_members_are_one_and_garbage_behind_them_is_an_error() {
+        let mut stream = deflated(b"one ", 5);
+        stream.extend(deflated(b"two", 5));
+        assert_eq!(inflate(&stream, 100).unwrap(), b"one two");
+        stream.extend(b"garbage-garbage");
+        assert!(inflate(&stream, 100).unwrap_err().is_decode());
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_error() {
+        let mut stream = deflated(b"one", 5);
+        let crc = stream.len() - 8;
+        stream[crc] ^= 1;
+        assert!(inflate(&stream, 100).unwrap_err().is_decode());
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = deflated(&vec![0; 10 << 20], 9);
+        assert!(bomb.len() < 20_000);
+        assert!(inflate(&bomb, 1 << 20).unwrap_err().is_over_limit());
+        assert_eq!(inflate(&bomb, 10 << 20).unwrap().len(), 10 << 20);
+    }
+}

@@ -1,0 +1,160 @@
+//! JSON as the wire specification wants it written (section 2.4), and read strictly.
+
+use std::{io, io::Write};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+
+use super::CodecError;
+
+/// Appends `value`, byte for byte as a Go peer would write it, except that a `HashMap`'s members come in its own order.
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let mut serializer = Serializer::with_formatter(out, GoFormatter);
+    value
+        .serialize(&mut serializer)
+        .map_err(|error| CodecError::encode(format!("json: {error}")))
+}
+
+/// Appends a text with its quotes.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    // Writing a str into a Vec cannot fail.
+    let _ = text.serialize(&mut Serializer::with_formatter(out, GoFormatter));
+}
+
+/// Reads a whole payload; anything behind the value is an error.
+pub(super) fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
+    serde_json::from_slice(payload).map_err(|error| CodecError::decode(format!("json: {error}")))
+}
+
+/// The peculiarities of Go's `encoding/json`: HTML-safe escapes, and numbers in its own form.
+struct GoFormatter;
+
+impl Formatter for GoFormatter {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        // All that needs an escape here begins with one of four bytes; most texts have none of them.
+        while let Some(at) = rest
+            .bytes()
+            .position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+        {
+            let (plain, special) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = special.chars();
+            let escape: &[u8] = match chars.next() {
+                Some('<') => b"\\u003c",
+                Some('>') => b"\\u003e",
+                Some('&') => b"\\u0026",
+                Some('\u{2028}') => b"\\u2028",
+                Some('\u{2029}') => b"\\u2029",
+                _ => {
+                    let (char, _) = special.split_at(special.len() - chars.as_str().len());
+                    char.as_bytes()
+                }
+            };
+            writer.write_all(escape)?;
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::Backspace => writer.write_all(b"\\u0008"),
+            CharEscape::FormFeed => writer.write_all(b"\\u000c"),
+            other => CompactFormatter.write_char_escape(writer, other),
+        }
+    }
+
+    fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
+        let magnitude = value.abs();
+        let plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
+        if plain {
+            write!(writer, "{value}")
+        } else {
+            exponent(writer, &format!("{value:e}"))
+        }
+    }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let magnitude = value.abs();
+        let plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
+        if plain {
+            write!(writer, "{value}")
+        } else {
+            exponent(writer, &format!("{value:e}"))
+        }
+    }
+}
+
+/// Rust writes `1e21`, Go `1e+21`; below zero they agree.
+fn exponent<W: ?Sized + Write>(writer: &mut W, text: &str) -> io::Result<()> {
+    match text.split_once('e') {
+        Some((digits, power)) if !power.starts_with('-') => write!(writer, "{digits}e+{power}"),
+        _ => writer.write_all(text.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(value: impl Serialize) -> String {
+        let mut out = Vec::new();
+        write(&value, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn texts_are_escaped_as_go_does() {
+        let table = [
+            ("plain", r#""plain""#),
+            ("<a>&b", r#""\u003ca\u003e\u0026b""#),
+            ("\u{2028}\u{2029}€â", "\"\\u2028\\u2029€â\""),
+            (
+                "\u{8}\u{c}\n\r\t\u{1}\u{1f}",
+                r#""\u0008\u000c\n\r\t\u0001\u001f""#,
+            ),
+            ("\u{7f}/\"\\", "\"\u{7f}/\\\"\\\\\""),
+        ];
+        for (text, json) in table {
+            assert_eq!(written(text), json);
+        }
+    }
+
+    #[test]
+    fn floats_are_in_go_s_shortest_form() {
+        let table = [
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-7"),
+            (1.5e-10, "1.5e-10"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-1.25e300, "-1.25e+300"),
+        ];
+        for (value, json) in table {
+            assert_eq!(written(value), json);
+        }
+        assert_eq!(written(0.1f32), "0.1");
+        assert_eq!(written(1e21f32), "1e+21");
+    }
+
+    #[test]
+    fn trailing_data_is_an_error_that_says_where() {
+        let error = read::<[i32; 2]>(b"[3,4]]").unwrap_err();
+        assert!(
+            error.to_string().starts_with("json: trailing characters"),
+            "{error}"
+        );
+    }
+}

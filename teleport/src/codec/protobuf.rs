@@ -1,0 +1,89 @@
+//! Protobuf messages as bodies.
+
+use prost::Message;
+
+use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode};
+
+/// A prost message as the arguments or the result of an untyped call. Generated clients and handlers take messages as
+/// they are.
+///
+/// ```no_run
+/// # async fn f(session: teleport::Session) -> Result<(), teleport::Error> {
+/// use teleport::Protobuf;
+///
+/// #[derive(Clone, PartialEq, prost::Message)]
+/// struct Pair {
+///     #[prost(int32, tag = 1)]
+///     a: i32,
+///     #[prost(int32, tag = 2)]
+///     b: i32,
+/// }
+///
+/// let Protobuf(sum): Protobuf<Pair> = session.pull("/pb/home/test", Protobuf(Pair { a: 1, b: 2 })).await?;
+/// # let _ = sum; Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protobuf<M>(pub M);
+
+impl<M: Message> Encode for Protobuf<M> {
+    fn body_kind(&self) -> BodyKind {
+        BodyKind::Value
+    }
+
+    fn fallback_codec(&self) -> CodecId {
+        CodecId::PROTOBUF
+    }
+
+    fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        write(&self.0, codec, codecs, out)
+    }
+}
+
+impl<M: Message + Default> Decode for Protobuf<M> {
+    fn decode(body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<Self, CodecError> {
+        read(body, codecs, limit).map(Self)
+    }
+
+    fn zero() -> Result<Self, CodecError> {
+        Ok(Self(M::default()))
+    }
+}
+
+/// Appends a message, if `codec` is protobuf.
+pub(super) fn write<M: Message>(
+    message: &M,
+    codec: CodecId,
+    codecs: &Codecs,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    if codec != CodecId::PROTOBUF {
+        return Err(refuse(codec, codecs));
+    }
+    message
+        .encode(out)
+        .map_err(|error| CodecError::encode(format!("protobuf: {error}")))
+}
+
+/// Reads a message, if that is what the body is.
+pub(super) fn read<M: Message + Default>(
+    body: &Body<'_>,
+    codecs: &Codecs,
+    limit: usize,
+) -> Result<M, CodecError> {
+    if body.is_nil() {
+        return Ok(M::default());
+    }
+    match body.codec() {
+        Some(CodecId::PROTOBUF) => M::decode(&*body.inflate(limit)?)
+            .map_err(|error| CodecError::decode(format!("protobuf: {error}"))),
+        Some(other) => Err(refuse(other, codecs)),
+        None => Err(CodecError::unknown(None)),
+    }
+}
+
+fn refuse(codec: CodecId, codecs: &Codecs) -> CodecError {
+    match codecs.name(codec) {
+        Some(_) => CodecError::unsupported(codec, "this type, which is a protobuf message"),
+        None => CodecError::unknown(Some(codec)),
+    }
+}

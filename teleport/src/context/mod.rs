@@ -1,0 +1,119 @@
+//! What a handler knows about the packet it handles.
+
+mod pull;
+mod push;
+
+use std::{borrow::Cow, fmt};
+
+pub use self::{pull::PullCtx, push::PushCtx};
+use crate::{
+    codec::CodecId,
+    protocol::Header,
+    session::{Session, Values},
+    socket::transport::Addr,
+    uri::Uri,
+};
+
+/// What [`PullCtx`] and [`PushCtx`] have in common: the packet's header, and the session it came on.
+pub struct Context {
+    session: Session,
+    header: Header,
+    body_codec: Option<CodecId>,
+    values: Values,
+}
+
+impl Context {
+    fn new(session: Session, header: Header, body_codec: Option<CodecId>) -> Self {
+        Self {
+            session,
+            header,
+            body_codec,
+            values: Values::default(),
+        }
+    }
+
+    /// The session that the packet came on: pull and push back through it.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Where the sender is.
+    #[must_use]
+    pub fn peer_addr(&self) -> &Addr {
+        self.session.peer_addr()
+    }
+
+    /// The packet's header, as it came or as a plugin has changed it.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The header, for a plugin that runs before the route is looked up, to send the packet elsewhere.
+    pub fn header_mut(&mut self) -> &mut Header {
+        &mut self.header
+    }
+
+    /// The whole uri, e.g. `/group/home/test?peer_id=7`.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.header.uri
+    }
+
+    /// The uri's path with percent escapes decoded: what routes are matched by.
+    #[must_use]
+    pub fn path(&self) -> Cow<'_, str> {
+        self.parsed().map(|uri| uri.path()).unwrap_or_default()
+    }
+
+    /// The query as it stands in the uri, without the `?`.
+    #[must_use]
+    pub fn raw_query(&self) -> &str {
+        self.parsed().map(|uri| uri.raw_query()).unwrap_or_default()
+    }
+
+    /// The first value of a query parameter, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.parsed()?.query_value(name)
+    }
+
+    /// All query parameters, decoded, in the order of the uri. Pairs with a broken escape or a `;` are left out.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.parsed().into_iter().flat_map(|uri| uri.query())
+    }
+
+    /// The codec of the body; `None` if there is no body, or its id is 0.
+    #[must_use]
+    pub fn body_codec(&self) -> Option<CodecId> {
+        self.body_codec
+    }
+
+    /// Values that plugins and the handler pass along with this one packet.
+    #[must_use]
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// `None` cannot happen in a handler: what does not parse is answered with 400 before.
+    fn parsed(&self) -> Option<Uri<'_>> {
+        Uri::parse(&self.header.uri).ok()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("uri", &self.header.uri)
+            .field("seq", &self.header.seq)
+            .field("peer", self.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A body codec, if the session knows it.
+fn known_codec(session: &Session, codec: Option<CodecId>) -> Option<CodecId> {
+    let codecs = &session.shared().env.codecs;
+    codec.filter(|codec| codecs.name(*codec).is_some())
+}

@@ -1,0 +1,120 @@
+//! [`PeerBuilder`].
+
+use std::sync::{Arc, Weak};
+
+use super::{Inner, Peer, PeerConfig};
+use crate::{
+    codec::{Codec, CodecConflict, Codecs},
+    error::Error,
+    plugin::{Chain, Plugin},
+    protocol::{Protocol, Standard},
+    router::{Router, RouterDispatch, Table},
+    session::Env,
+};
+
+/// Puts a [`Peer`] together. Made by [`Peer::builder`].
+#[must_use]
+pub struct PeerBuilder {
+    config: PeerConfig,
+    router: Router,
+    plugins: Chain,
+    codecs: Codecs,
+    conflict: Option<CodecConflict>,
+    protocol: Arc<dyn Protocol>,
+}
+
+impl PeerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            config: PeerConfig::default(),
+            router: Router::new(),
+            plugins: Chain::default(),
+            codecs: Codecs::new(),
+            conflict: None,
+            protocol: Arc::new(Standard),
+        }
+    }
+
+    /// Replaces the whole configuration.
+    pub fn config(mut self, config: PeerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds an address to listen at; see [`PeerConfig::listen`].
+    pub fn listen_at(mut self, address: impl Into<String>) -> Self {
+        self.config.listen.push(address.into());
+        self
+    }
+
+    /// Adds routes.
+    pub fn routes(mut self, router: Router) -> Self {
+        self.router = self.router.merge(router);
+        self
+    }
+
+    /// Adds a plugin for everything that this peer does. Plugins run in the order in which they are added.
+    pub fn plugin(mut self, plugin: impl Plugin) -> Self {
+        self.plugins.push(Arc::new(plugin));
+        self
+    }
+
+    /// Adds a body codec. Its id and name must be free; if not, [`build`](Self::build) fails.
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        if let Err(conflict) = self.codecs.register(codec) {
+            self.conflict.get_or_insert(conflict);
+        }
+        self
+    }
+
+    /// Speaks another protocol than the standard one, on all connections that name none themselves.
+    pub fn protocol(mut self, protocol: impl Protocol) -> Self {
+        self.protocol = Arc::new(protocol);
+        self
+    }
+
+    /// Makes the peer. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// Two handlers have the same route (the error names both), two codecs the same id or name, or the gzip level is
+    /// out of range.
+    pub fn build(self) -> Result<Peer, Error> {
+        if let Some(conflict) = self.conflict {
+            return Err(Error::config(conflict));
+        }
+        let config = self.config;
+        if !(-2..=9).contains(&config.gzip) {
+            let text = format!("gzip is {}; it must be from -2 to 9", config.gzip);
+            return Err(Error::config(text));
+        }
+        let table = Table::new(self.router, &self.plugins).map_err(Error::config)?;
+        let dispatch = Arc::new(RouterDispatch::new(table, self.plugins));
+        let inner = Arc::new_cyclic(|this: &Weak<Inner>| {
+            let env = Env {
+                protocol: self.protocol,
+                codecs: self.codecs,
+                limits: config.limits.clone(),
+                header_codec: config.header_codec,
+                body_codec: config.body_codec,
+                gzip: config.gzip,
+                read_timeout: config.read_timeout,
+                write_timeout: config.write_timeout,
+                write_buffer: config.write_buffer,
+                max_handlers: config.max_handlers,
+                dispatch: Arc::clone(&dispatch) as _,
+                host: Weak::clone(this) as _,
+            };
+            Inner::new(config, Arc::new(env), dispatch)
+        });
+        Ok(Peer(inner))
+    }
+}
+
+impl std::fmt::Debug for PeerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerBuilder")
+            .field("config", &self.config)
+            .field("routes", &self.router)
+            .finish_non_exhaustive()
+    }
+}

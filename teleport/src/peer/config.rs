@@ -1,0 +1,77 @@
+//! [`PeerConfig`].
+
+use std::time::Duration;
+
+use crate::{
+    codec::CodecId,
+    protocol::{HeaderCodec, Limits},
+};
+
+/// How a peer behaves. Plain fields with defaults; take what you need and leave the rest to `..Default::default()`.
+///
+/// ```
+/// use std::time::Duration;
+/// use teleport::{Peer, PeerConfig};
+///
+/// let config = PeerConfig {
+///     listen: vec!["127.0.0.1:0".into()],
+///     read_timeout: Some(Duration::from_secs(180)),
+///     ..PeerConfig::default()
+/// };
+/// let peer = Peer::builder().config(config).build()?;
+/// # let _ = peer;
+/// # Ok::<(), teleport::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Where [`Peer::listen`](crate::Peer::listen) listens: `host:port`, `tcp://host:port` or `unix:///path`.
+    /// Default: nowhere.
+    pub listen: Vec<String>,
+    /// A session on which no packet comes for so long is closed. Replies count as packets, silence while a handler
+    /// works does not. Default: none, a silent session stays.
+    pub read_timeout: Option<Duration>,
+    /// A session whose other side takes no data for so long, while there is some to write, is cut. Without it a peer that
+    /// does not read holds its callers for ever. Default: 3 minutes.
+    pub write_timeout: Option<Duration>,
+    /// How long a dial may take, plugins' handshakes included. Default: 10 seconds.
+    pub dial_timeout: Option<Duration>,
+    /// How long the plugins' handshake of an accepted connection may take. Default: 10 seconds.
+    pub accept_timeout: Option<Duration>,
+    /// How long [`Listening::until`](crate::Listening::until) waits for calls in flight when it shuts down. Default: 20 seconds.
+    pub shutdown_timeout: Duration,
+    /// The header codec of the pulls and pushes that this side starts. Default: protobuf, the shortest.
+    pub header_codec: HeaderCodec,
+    /// The body codec of the pulls and pushes that this side starts, where the value can be written in it and the
+    /// call names no other. Default: JSON.
+    pub body_codec: CodecId,
+    /// The gzip level of the bodies that this side starts, -2 to 9. Default: 0, not compressed.
+    pub gzip: i32,
+    /// Bytes that one packet, and one inflated body, may have. What is larger closes the connection (a packet) or
+    /// is answered 400 (a body). Memory is taken as bytes arrive, not as they are announced. Default: 64 MiB each.
+    pub limits: Limits,
+    /// Bytes per session that may wait to be written; callers and handlers wait while there are more. Memory for a peer
+    /// that does not read is this, one packet over it, and what waits. Default: 1 MiB.
+    pub write_buffer: usize,
+    /// Handlers of one session that may run at the same time; a pull over it is answered 503, a push is dropped.
+    /// Each holds its arguments. Default: 65,536.
+    pub max_handlers: usize,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            read_timeout: None,
+            write_timeout: Some(Duration::from_secs(180)),
+            dial_timeout: Some(Duration::from_secs(10)),
+            accept_timeout: Some(Duration::from_secs(10)),
+            shutdown_timeout: Duration::from_secs(20),
+            header_codec: HeaderCodec::Protobuf,
+            body_codec: CodecId::JSON,
+            gzip: 0,
+            limits: Limits::default(),
+            write_buffer: 1024 * 1024,
+            max_handlers: 65_536,
+        }
+    }
+}

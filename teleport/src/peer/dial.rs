@@ -1,0 +1,239 @@
+//! From a byte stream to a running session: dialing, and serving a stream of the application's own.
+
+use std::{future::Future, io, sync::Arc};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{ConnOptions, Peer};
+use crate::{
+    error::Error,
+    session::{Env, Handshake, Session, Shared, driver::Driver},
+    socket::{
+        inbox::Inbox,
+        transport::{self, Addr, Stream},
+    },
+    status::Status,
+};
+
+/// Which side of a new connection this one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Accepting,
+    Dialling,
+}
+
+impl Peer {
+    /// Connects to `host:port`, `tcp://host:port` or `unix:///path`.
+    ///
+    /// The session's id is the address, and a peer keeps one session for each id: a second dial to the same address
+    /// closes the first session in its orderly way. Use [`dial_with`](Self::dial_with) and an id of your own to keep several.
+    ///
+    /// # Errors
+    /// Nobody listens there, the time limit passed, a plugin refused, or the peer is closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the attempt up.
+    pub async fn dial(&self, address: &str) -> Result<Session, Error> {
+        self.dial_with(address, ConnOptions::new()).await
+    }
+
+    /// As [`dial`](Self::dial), with options.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    ///
+    /// # Cancel safety
+    /// As [`dial`](Self::dial).
+    pub async fn dial_with(&self, address: &str, options: ConnOptions) -> Result<Session, Error> {
+        let limit = options.timeout.or(self.0.config.dial_timeout);
+        let dial = async {
+            let (stream, local, peer) = transport::connect(address).await.map_err(Error::dial)?;
+            let id = options.id.clone().unwrap_or_else(|| match &peer {
+                Addr::Tcp(addr) => addr.to_string(),
+                other => other.to_string(),
+            });
+            let new = New {
+                id,
+                local,
+                peer,
+                side: Side::Dialling,
+                options: &options,
+            };
+            self.start_stream(stream, new).await
+        };
+        within(limit, dial)
+            .await
+            .map_err(|error| error.at(address, ""))
+    }
+
+    /// Starts a session on a byte stream of any kind, as the accepting side. Both sides of an in-memory
+    /// pipe can be served so: the roles differ only in which plugin hook runs.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), teleport::Error> {
+    /// use teleport::Peer;
+    ///
+    /// let (left, right) = tokio::io::duplex(64 * 1024);
+    /// let (a, b) = (Peer::builder().build()?, Peer::builder().build()?);
+    /// let session = a.serve_conn(left).await?;
+    /// b.serve_conn(right).await?;
+    /// let answer = session.pull::<_, ()>("/nobody/there", ()).await;
+    /// assert_eq!(answer.unwrap_err().code(), 404);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A plugin refused, or the peer is closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the stream.
+    pub async fn serve_conn<I>(&self, io: I) -> Result<Session, Error>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.serve_conn_with(io, ConnOptions::new()).await
+    }
+
+    /// As [`serve_conn`](Self::serve_conn), with options.
+    ///
+    /// # Errors
+    /// As [`serve_conn`](Self::serve_conn).
+    ///
+    /// # Cancel safety
+    /// As [`serve_conn`](Self::serve_conn).
+    pub async fn serve_conn_with<I>(&self, io: I, options: ConnOptions) -> Result<Session, Error>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let named = || Addr::Named("stream".to_owned());
+        let peer = options.peer_addr.clone().unwrap_or_else(named);
+        let id = options
+            .id
+            .clone()
+            .unwrap_or_else(|| self.0.default_id(&peer));
+        let new = New {
+            id,
+            local: named(),
+            peer,
+            side: Side::Accepting,
+            options: &options,
+        };
+        let limit = options.timeout.or(self.0.config.accept_timeout);
+        within(limit, self.start(io, new)).await
+    }
+
+    /// Serves a stream that a listener has accepted.
+    pub(super) async fn serve_accepted(
+        &self,
+        stream: Stream,
+        local: Addr,
+        peer: Addr,
+    ) -> Result<Session, Error> {
+        let new = New {
+            id: self.0.default_id(&peer),
+            local,
+            peer,
+            side: Side::Accepting,
+            options: &ConnOptions::new(),
+        };
+        within(self.0.config.accept_timeout, self.start_stream(stream, new)).await
+    }
+
+    async fn start_stream(&self, stream: Stream, new: New<'_>) -> Result<Session, Error> {
+        match stream {
+            Stream::Tcp(stream) => self.start(stream, new).await,
+            #[cfg(unix)]
+            Stream::Unix(stream) => self.start(stream, new).await,
+        }
+    }
+
+    async fn start<I>(&self, mut io: I, new: New<'_>) -> Result<Session, Error>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let New {
+            id,
+            local,
+            peer,
+            side,
+            options,
+        } = new;
+        let env = match &options.protocol {
+            None => Arc::clone(&self.0.env),
+            Some(protocol) => Arc::new(Env {
+                protocol: Arc::clone(protocol),
+                ..Env::clone(&self.0.env)
+            }),
+        };
+        let shared = Arc::new(Shared::new(id.into(), env, local, peer));
+        let session = Session::new(shared);
+        let mut inbox = Inbox::default();
+        let plugins = self.0.dispatch.plugins();
+        let mut handshake = Handshake::new(session.clone(), &mut io, &mut inbox);
+        let greeted = match side {
+            Side::Accepting => plugins.post_accept(&mut handshake).await,
+            Side::Dialling => plugins.post_dial(&mut handshake).await,
+        };
+        greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
+        self.adopt(io, &session, inbox)?;
+        Ok(session)
+    }
+
+    /// Enters the session and starts its task.
+    fn adopt<I>(&self, io: I, session: &Session, inbox: Inbox) -> Result<(), Error>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        if let Some(older) = self.0.hub.insert(session) {
+            tracing::debug!(id = %session.id(), "a new session takes the id; the older one is closed");
+            older.start_closing();
+        }
+        // After the insertion: a concurrent close either sees the session or is seen here.
+        if *self.0.closing.borrow() {
+            self.0.hub.remove(session);
+            return Err(Error::write("start a session", "the peer is closed"));
+        }
+        let driver = Driver::new(io, session.clone(), inbox);
+        let (peer, session) = (self.clone(), session.clone());
+        tokio::spawn(async move {
+            driver.run().await;
+            peer.0.hub.remove(&session);
+            session.shared().env.dispatch.ended(&session).await;
+        });
+        Ok(())
+    }
+}
+
+impl Side {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Accepting => "accept",
+            Self::Dialling => "dial",
+        }
+    }
+}
+
+/// A connection about to become a session.
+struct New<'a> {
+    id: String,
+    local: Addr,
+    peer: Addr,
+    side: Side,
+    options: &'a ConnOptions,
+}
+
+async fn within<T>(
+    limit: Option<std::time::Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(limit) = limit else {
+        return work.await;
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => {
+            let text = format!("not connected within {limit:?}");
+            Err(Error::dial(io::Error::new(io::ErrorKind::TimedOut, text)))
+        }
+    }
+}

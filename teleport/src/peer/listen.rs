@@ -1,0 +1,134 @@
+//! Accepting connections.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::Peer;
+use crate::{
+    error::Error,
+    socket::transport::{Addr, Listener},
+};
+
+/// First and longest pause after a failed accept. Such failures (no file descriptor left) do not pass by themselves at
+/// once, and asking again without a pause would take all the time there is.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+impl Peer {
+    /// Listens at all configured addresses, and serves whoever connects.
+    ///
+    /// Returns when all are bound. Serving goes on in the background until the peer is [closed](Peer::close).
+    ///
+    /// # Errors
+    /// No address is configured, or one cannot be bound; then none is.
+    ///
+    /// # Cancel safety
+    /// Dropping the future binds nothing.
+    pub async fn listen(&self) -> Result<Listening, Error> {
+        let addresses = &self.0.config.listen;
+        if addresses.is_empty() {
+            let text = "no address is configured; use `listen_at` or `PeerConfig::listen`";
+            return Err(Error::listen(text));
+        }
+        let mut listeners = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let failed = |error: io::Error| Error::listen(error).at(address, "");
+            let listener = Listener::bind(address).await.map_err(failed)?;
+            let local = listener.local_addr().map_err(failed)?;
+            listeners.push((listener, local));
+        }
+        let addrs = listeners.iter().map(|(_, local)| local.clone()).collect();
+        for (listener, local) in listeners {
+            tracing::info!(address = %local, "listening");
+            let closing = self.0.closing.subscribe();
+            tokio::spawn(accept_all(self.clone(), listener, local, closing));
+        }
+        Ok(Listening {
+            peer: self.clone(),
+            addrs,
+        })
+    }
+}
+
+/// A peer that listens. Dropping it changes nothing; see [`until`](Self::until).
+#[derive(Clone, Debug)]
+pub struct Listening {
+    peer: Peer,
+    addrs: Vec<Addr>,
+}
+
+impl Listening {
+    /// The bound addresses in the order of the configuration, with the real port where 0 was asked for.
+    #[must_use]
+    pub fn addrs(&self) -> &[Addr] {
+        &self.addrs
+    }
+
+    /// The first bound address, as text that [`Peer::dial`] takes.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.addrs.first().map(Addr::to_string).unwrap_or_default()
+    }
+
+    /// Serves until `signal` is ready, then shuts the peer down within
+    /// [`shutdown_timeout`](crate::PeerConfig::shutdown_timeout).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the peer listening.
+    pub async fn until(self, signal: impl Future) {
+        signal.await;
+        let limit = self.peer.config().shutdown_timeout;
+        self.peer.shutdown(limit).await;
+    }
+}
+
+async fn accept_all(
+    peer: Peer,
+    listener: Listener,
+    local: Addr,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut pause = PAUSE.0;
+    loop {
+        let Some(accepted) = unless_closing(&mut closing, listener.accept()).await else {
+            return;
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                pause = PAUSE.0;
+                let (peer, local) = (peer.clone(), local.clone());
+                tokio::spawn(async move {
+                    let result = peer.serve_accepted(stream, local, remote.clone()).await;
+                    if let Err(error) = result {
+                        tracing::info!(peer = %remote, ?error, "connection refused");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(address = %local, %error, "cannot accept; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+        }
+    }
+}
+
+/// The outcome of `work`, or nothing if the peer is closed first.
+async fn unless_closing<T>(
+    closing: &mut watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut closed = pin!(closing.wait_for(|closing| *closing));
+    poll_fn(|cx| match closed.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => work.as_mut().poll(cx).map(Some),
+    })
+    .await
+}

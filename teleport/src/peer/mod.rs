@@ -1,0 +1,189 @@
+//! [`Peer`]: one end of any number of sessions.
+
+mod builder;
+mod config;
+mod dial;
+mod hub;
+mod listen;
+mod options;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use self::hub::Hub;
+pub use self::{builder::PeerBuilder, config::PeerConfig, listen::Listening, options::ConnOptions};
+use crate::{
+    context::Context,
+    error::Error,
+    router::{RouteInfo, RouterDispatch},
+    session::{Env, Session},
+    socket::transport::Addr,
+};
+
+/// One end of any number of sessions, for both roles: it listens, dials, answers and asks.
+///
+/// It is a handle: clones are cheap and all mean the same peer. Connections and listeners go on when all handles are
+/// dropped; [`close`](Self::close) ends them.
+///
+/// A peer works inside a tokio runtime with I/O and time enabled.
+#[derive(Clone)]
+pub struct Peer(Arc<Inner>);
+
+struct Inner {
+    config: PeerConfig,
+    env: Arc<Env>,
+    dispatch: Arc<RouterDispatch>,
+    hub: Hub,
+    /// Numbers the connections whose other side has no address.
+    unnamed: AtomicU64,
+    closing: watch::Sender<bool>,
+}
+
+impl Inner {
+    fn new(config: PeerConfig, env: Arc<Env>, dispatch: Arc<RouterDispatch>) -> Self {
+        Self {
+            config,
+            env,
+            dispatch,
+            hub: Hub::default(),
+            unnamed: AtomicU64::new(0),
+            closing: watch::Sender::new(false),
+        }
+    }
+
+    /// An id nobody has: the address, which is only a type's name for what has none, with a number then.
+    fn default_id(&self, addr: &Addr) -> String {
+        match addr {
+            Addr::Tcp(addr) => addr.to_string(),
+            other => {
+                let number = self.unnamed.fetch_add(1, Ordering::Relaxed);
+                format!("{other}#{number}")
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Starts putting a peer together.
+    ///
+    /// ```
+    /// let peer = teleport::Peer::builder().listen_at("127.0.0.1:0").build()?;
+    /// # let _ = peer;
+    /// # Ok::<(), teleport::Error>(())
+    /// ```
+    pub fn builder() -> PeerBuilder {
+        PeerBuilder::new()
+    }
+
+    /// The session with this id; see [`Session::id`].
+    #[must_use]
+    pub fn session(&self, id: &str) -> Option<Session> {
+        self.0.hub.get(id)
+    }
+
+    /// All sessions at this moment, in no particular order.
+    pub fn sessions(&self) -> impl Iterator<Item = Session> + use<> {
+        self.0.hub.all().into_iter()
+    }
+
+    /// Number of sessions at this moment.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.0.hub.len()
+    }
+
+    /// The routes of this peer, pulls before pushes.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteInfo] {
+        self.0.dispatch.table().infos()
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &PeerConfig {
+        &self.0.config
+    }
+
+    /// Stops accepting connections, closes all sessions as [`Session::close`] does, and waits until they are down.
+    ///
+    /// No time limit: see [`shutdown`](Self::shutdown).
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting, not the closing.
+    pub async fn close(&self) {
+        self.0.closing.send_replace(true);
+        let mut closing = JoinSet::new();
+        for session in self.sessions() {
+            session.start_closing();
+            closing.spawn(async move { session.closed().await });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    /// As [`close`](Self::close), but cuts what is still up after `limit`. Gives the number of sessions cut.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting, and nothing is cut then.
+    pub async fn shutdown(&self, limit: Duration) -> usize {
+        if tokio::time::timeout(limit, self.close()).await.is_ok() {
+            return 0;
+        }
+        let mut cut = 0;
+        for session in self.sessions() {
+            tracing::warn!(peer = %session.peer_addr(), "session cut: calls were still running at the end of the shutdown");
+            session.abort();
+            cut += 1;
+        }
+        cut
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("listen", &self.0.config.listen)
+            .field("sessions", &self.session_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// The peer that this session belongs to; `None` once that peer is gone.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        let host = self.shared().env.host.upgrade()?;
+        host.downcast::<Inner>().ok().map(Peer)
+    }
+
+    /// Keeps this session under another id.
+    ///
+    /// # Errors
+    /// Another session of the peer has that id.
+    pub fn rename(&self, id: &str) -> Result<(), Error> {
+        match self.peer() {
+            Some(peer) => peer.0.hub.rename(self, id).map_err(|error| {
+                Error::write("rename session", error).at(id, &self.peer_addr().to_string())
+            }),
+            None => {
+                self.set_id(id.into());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Context {
+    /// The peer that handles this packet; `None` if it is already gone.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.session().peer()
+    }
+}

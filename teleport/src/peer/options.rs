@@ -1,0 +1,57 @@
+//! [`ConnOptions`].
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{protocol::Protocol, socket::transport::Addr};
+
+/// How one connection differs from the peer's configuration.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct ConnOptions {
+    pub(super) id: Option<String>,
+    pub(super) protocol: Option<Arc<dyn Protocol>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) peer_addr: Option<Addr>,
+}
+
+impl ConnOptions {
+    /// The peer's configuration, unchanged.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The session's id, instead of the other side's address. Needed for several sessions to one address: a
+    /// peer keeps one session for each id.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Another protocol for this connection.
+    pub fn protocol(mut self, protocol: impl Protocol) -> Self {
+        self.protocol = Some(Arc::new(protocol));
+        self
+    }
+
+    /// How long connecting, with the plugins' handshake, may take.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// What to call the other side of a stream that has no address of its own.
+    pub fn peer_addr(mut self, addr: Addr) -> Self {
+        self.peer_addr = Some(addr);
+        self
+    }
+}
+
+impl std::fmt::Debug for ConnOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnOptions")
+            .field("id", &self.id)
+            .field("timeout", &self.timeout)
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}

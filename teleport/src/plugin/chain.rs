@@ -1,0 +1,207 @@
+//! Several plugins, run in order.
+
+use std::sync::Arc;
+
+use super::{Hooks, Plugin};
+use crate::{
+    context::{PullCtx, PushCtx},
+    protocol::{Header, PacketKind},
+    session::{
+        Handshake, Session,
+        dispatch::{BoxFuture, Outbound, ReplyStage},
+    },
+    status::Status,
+};
+
+type Outcome<'a> = Result<(), &'a Status>;
+
+/// Writes the object-safe twin of [`Plugin`].
+macro_rules! twin {
+    ($a:lifetime; $($method:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => {
+        /// [`Plugin`] with boxed futures, so that plugins of several types make one chain.
+        pub(crate) trait DynPlugin: Send + Sync + 'static {
+            fn name(&self) -> &str;
+            fn hooks(&self) -> Hooks;
+            $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out>;)*
+        }
+
+        impl<P: Plugin> DynPlugin for P {
+            fn name(&self) -> &str {
+                Plugin::name(self)
+            }
+            fn hooks(&self) -> Hooks {
+                Plugin::hooks(self)
+            }
+            $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out> {
+                Box::pin(Plugin::$method(self, $($arg),*))
+            })*
+        }
+    };
+}
+
+twin! { 'a;
+    post_dial(handshake: &'a mut Handshake<'_>) -> Result<(), Status>;
+    post_accept(handshake: &'a mut Handshake<'_>) -> Result<(), Status>;
+    post_disconnect(session: &'a Session) -> ();
+    pre_write_pull(session: &'a Session, header: &'a mut Header) -> Result<(), Status>;
+    post_write_pull(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    post_read_reply_header(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    pre_read_reply_body(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    post_read_reply_body(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    pre_write_push(session: &'a Session, header: &'a mut Header) -> Result<(), Status>;
+    post_write_push(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    post_read_pull_header(ctx: &'a mut PullCtx) -> Result<(), Status>;
+    pre_read_pull_body(ctx: &'a PullCtx) -> Result<(), Status>;
+    post_read_pull_body(ctx: &'a PullCtx) -> Result<(), Status>;
+    pre_write_reply(ctx: &'a PullCtx, outcome: Outcome<'a>) -> Result<(), Status>;
+    post_write_reply(ctx: &'a PullCtx, outcome: Outcome<'a>) -> Result<(), Status>;
+    post_read_push_header(ctx: &'a mut PushCtx) -> Result<(), Status>;
+    pre_read_push_body(ctx: &'a PushCtx) -> Result<(), Status>;
+    post_read_push_body(ctx: &'a PushCtx) -> Result<(), Status>;
+}
+
+/// Plugins in the order in which they run.
+#[derive(Clone, Default)]
+pub(crate) struct Chain {
+    plugins: Vec<Arc<dyn DynPlugin>>,
+    hooks: Hooks,
+}
+
+/// Runs one hook of all plugins that have it, until one refuses.
+macro_rules! each {
+    ($chain:expr, $hook:ident, $plugin:ident => $call:expr) => {{
+        for $plugin in $chain.with(Hooks::$hook) {
+            $call.await?;
+        }
+        Ok(())
+    }};
+}
+
+/// The same where a refusal is only logged.
+macro_rules! each_logged {
+    ($chain:expr, $hook:ident, $plugin:ident => $call:expr) => {
+        for $plugin in $chain.with(Hooks::$hook) {
+            if let Err(status) = $call.await {
+                tracing::warn!(plugin = $plugin.name(), hook = ?Hooks::$hook, %status, "a hook failed");
+            }
+        }
+    };
+}
+
+impl Chain {
+    pub(crate) fn push(&mut self, plugin: Arc<dyn DynPlugin>) {
+        self.hooks = self.hooks | plugin.hooks();
+        self.plugins.push(plugin);
+    }
+
+    /// `self`, then `inner`.
+    pub(crate) fn then(&self, inner: &[Arc<dyn DynPlugin>]) -> Self {
+        let mut all = self.clone();
+        for plugin in inner {
+            all.push(Arc::clone(plugin));
+        }
+        all
+    }
+
+    pub(crate) fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    fn with(&self, hook: Hooks) -> impl Iterator<Item = &Arc<dyn DynPlugin>> {
+        let hooked = move |plugin: &&Arc<dyn DynPlugin>| plugin.hooks().contains(hook);
+        self.plugins.iter().filter(hooked)
+    }
+
+    pub(crate) async fn post_dial(&self, handshake: &mut Handshake<'_>) -> Result<(), Status> {
+        each!(self, POST_DIAL, plugin => plugin.post_dial(handshake))
+    }
+
+    pub(crate) async fn post_accept(&self, handshake: &mut Handshake<'_>) -> Result<(), Status> {
+        each!(self, POST_ACCEPT, plugin => plugin.post_accept(handshake))
+    }
+
+    pub(crate) async fn post_disconnect(&self, session: &Session) {
+        for plugin in self.with(Hooks::POST_DISCONNECT) {
+            plugin.post_disconnect(session).await;
+        }
+    }
+
+    pub(crate) async fn post_read_pull_header(&self, ctx: &mut PullCtx) -> Result<(), Status> {
+        each!(self, POST_READ_PULL_HEADER, plugin => plugin.post_read_pull_header(ctx))
+    }
+
+    pub(crate) async fn pre_read_pull_body(&self, ctx: &PullCtx) -> Result<(), Status> {
+        each!(self, PRE_READ_PULL_BODY, plugin => plugin.pre_read_pull_body(ctx))
+    }
+
+    pub(crate) async fn post_read_pull_body(&self, ctx: &PullCtx) -> Result<(), Status> {
+        each!(self, POST_READ_PULL_BODY, plugin => plugin.post_read_pull_body(ctx))
+    }
+
+    pub(crate) async fn pre_write_reply(&self, ctx: &PullCtx, outcome: Outcome<'_>) {
+        each_logged!(self, PRE_WRITE_REPLY, plugin => plugin.pre_write_reply(ctx, outcome));
+    }
+
+    pub(crate) async fn post_write_reply(&self, ctx: &PullCtx, outcome: Outcome<'_>) {
+        each_logged!(self, POST_WRITE_REPLY, plugin => plugin.post_write_reply(ctx, outcome));
+    }
+
+    pub(crate) async fn post_read_push_header(&self, ctx: &mut PushCtx) -> Result<(), Status> {
+        each!(self, POST_READ_PUSH_HEADER, plugin => plugin.post_read_push_header(ctx))
+    }
+
+    pub(crate) async fn pre_read_push_body(&self, ctx: &PushCtx) -> Result<(), Status> {
+        each!(self, PRE_READ_PUSH_BODY, plugin => plugin.pre_read_push_body(ctx))
+    }
+
+    pub(crate) async fn post_read_push_body(&self, ctx: &PushCtx) -> Result<(), Status> {
+        each!(self, POST_READ_PUSH_BODY, plugin => plugin.post_read_push_body(ctx))
+    }
+}
+
+impl Outbound for Chain {
+    fn before_write<'a>(
+        &'a self,
+        session: &'a Session,
+        header: &'a mut Header,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async move {
+            if header.kind == PacketKind::Pull {
+                each!(self, PRE_WRITE_PULL, plugin => plugin.pre_write_pull(session, header))
+            } else {
+                each!(self, PRE_WRITE_PUSH, plugin => plugin.pre_write_push(session, header))
+            }
+        })
+    }
+
+    fn after_write<'a>(&'a self, session: &'a Session, header: &'a Header) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if header.kind == PacketKind::Pull {
+                each_logged!(self, POST_WRITE_PULL, plugin => plugin.post_write_pull(session, header));
+            } else {
+                each_logged!(self, POST_WRITE_PUSH, plugin => plugin.post_write_push(session, header));
+            }
+        })
+    }
+
+    fn reply<'a>(
+        &'a self,
+        session: &'a Session,
+        stage: ReplyStage,
+        header: &'a Header,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async move {
+            match stage {
+                ReplyStage::Header => {
+                    each!(self, POST_READ_REPLY_HEADER, plugin => plugin.post_read_reply_header(session, header))
+                }
+                ReplyStage::BeforeBody => {
+                    each!(self, PRE_READ_REPLY_BODY, plugin => plugin.pre_read_reply_body(session, header))
+                }
+                ReplyStage::AfterBody => {
+                    each!(self, POST_READ_REPLY_BODY, plugin => plugin.post_read_reply_body(session, header))
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! [`Plugin`]: code that runs around calls, whoever handles them.
+
+mod chain;
+mod hooks;
+
+use std::future::{Future, ready};
+
+pub(crate) use self::chain::{Chain, DynPlugin};
+pub use self::hooks::Hooks;
+use crate::{
+    context::{PullCtx, PushCtx},
+    protocol::Header,
+    session::{Handshake, Session},
+    status::Status,
+};
+
+type Result = std::result::Result<(), Status>;
+
+/// Hooks around a peer's calls and connections. Each does nothing unless it is overridden, with an `async fn`.
+///
+/// A hook may refuse with a [`Status`]; what this means is said at each. Plugins run in the order in which they were
+/// added, the peer's before a group's, and the first that refuses ends the chain.
+///
+/// ```
+/// use teleport::{Plugin, PullCtx, Status};
+///
+/// struct OnlyWeekdays;
+///
+/// impl Plugin for OnlyWeekdays {
+///     fn name(&self) -> &str {
+///         "only weekdays"
+///     }
+///
+///     async fn post_read_pull_header(&self, ctx: &mut PullCtx) -> Result<(), Status> {
+///         match ctx.query("day").as_deref() {
+///             Some("sunday") => Err(Status::unavailable("closed on Sundays")),
+///             _ => Ok(()),
+///         }
+///     }
+/// }
+/// ```
+///
+/// # Cost
+/// A hook costs an allocation per call that it sees. A plugin that names what it [`hooks`](Plugin::hooks) costs nothing
+/// on the paths of the others.
+pub trait Plugin: Send + Sync + 'static {
+    /// A name for logs and error texts.
+    fn name(&self) -> &str;
+
+    /// The hooks that this plugin overrides. The default, all, is always right; naming them is faster.
+    /// A hook that is not named here is never called.
+    fn hooks(&self) -> Hooks {
+        Hooks::ALL
+    }
+
+    /// This side has connected; nothing is routed yet. An error closes the connection and is what the dial returns.
+    fn post_dial(&self, handshake: &mut Handshake<'_>) -> impl Future<Output = Result> + Send {
+        let _ = handshake;
+        ready(Ok(()))
+    }
+
+    /// The other side has connected; nothing is routed yet. An error closes the connection.
+    fn post_accept(&self, handshake: &mut Handshake<'_>) -> impl Future<Output = Result> + Send {
+        let _ = handshake;
+        ready(Ok(()))
+    }
+
+    /// A session has ended.
+    fn post_disconnect(&self, session: &Session) -> impl Future<Output = ()> + Send {
+        let _ = session;
+        ready(())
+    }
+
+    /// Before a pull is encoded; may change its header. An error keeps it from being sent: the caller gets
+    /// code 100 with the status as the cause.
+    fn pre_write_pull(
+        &self,
+        session: &Session,
+        header: &mut Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// After a pull was handed to the connection. An error is only logged.
+    fn post_write_pull(
+        &self,
+        session: &Session,
+        header: &Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// A reply has come. An error goes to the caller instead of the reply.
+    fn post_read_reply_header(
+        &self,
+        session: &Session,
+        header: &Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// Before a reply's body is decoded. An error goes to the caller instead of the reply.
+    fn pre_read_reply_body(
+        &self,
+        session: &Session,
+        header: &Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// After a reply's body was decoded. An error goes to the caller instead of the reply.
+    fn post_read_reply_body(
+        &self,
+        session: &Session,
+        header: &Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// Before a push is encoded; may change its header. An error keeps it from being sent and is what the push returns.
+    fn pre_write_push(
+        &self,
+        session: &Session,
+        header: &mut Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// After a push was handed to the connection. An error is only logged.
+    fn post_write_push(
+        &self,
+        session: &Session,
+        header: &Header,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (session, header);
+        ready(Ok(()))
+    }
+
+    /// A pull has come; uri and route have not been looked at, so the header may still be changed, to give it another
+    /// route. An error is the reply. Only for plugins of the whole peer.
+    fn post_read_pull_header(&self, ctx: &mut PullCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+
+    /// A pull's route is found, its body not decoded. An error is the reply.
+    fn pre_read_pull_body(&self, ctx: &PullCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+
+    /// A pull's body is decoded, the handler has not started. An error is the reply.
+    fn post_read_pull_body(&self, ctx: &PullCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+
+    /// A handler is done; `outcome` is what it returned, without the value. An error is only logged: the reply is sent.
+    fn pre_write_reply(
+        &self,
+        ctx: &PullCtx,
+        outcome: std::result::Result<(), &Status>,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (ctx, outcome);
+        ready(Ok(()))
+    }
+
+    /// After a reply was handed to the connection. An error is only logged.
+    fn post_write_reply(
+        &self,
+        ctx: &PullCtx,
+        outcome: std::result::Result<(), &Status>,
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (ctx, outcome);
+        ready(Ok(()))
+    }
+
+    /// A push has come; uri and route have not been looked at, so the header may still be changed. An error drops the
+    /// push. Only for plugins of the whole peer.
+    fn post_read_push_header(&self, ctx: &mut PushCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+
+    /// A push's route is found, its body not decoded. An error drops the push.
+    fn pre_read_push_body(&self, ctx: &PushCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+
+    /// A push's body is decoded, the handler has not started. An error drops the push.
+    fn post_read_push_body(&self, ctx: &PushCtx) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Ok(()))
+    }
+}

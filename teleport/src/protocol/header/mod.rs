@@ -1,0 +1,42 @@
+//! The two encodings of a header (wire specification, section 2.3).
+
+mod json;
+mod protobuf;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{Header, HeaderCodec, HeaderRef, ProtocolError};
+
+/// Appends a header without its codec id.
+pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8>) {
+    match codec {
+        HeaderCodec::Json => json::encode(header, out),
+        HeaderCodec::Protobuf => protobuf::encode(header, out),
+    }
+}
+
+/// Reads a whole header without its codec id. Its texts are slices of `bytes`.
+pub(super) fn decode(codec: HeaderCodec, bytes: &Bytes) -> Result<Header, ProtocolError> {
+    match codec {
+        HeaderCodec::Json => json::decode(bytes),
+        HeaderCodec::Protobuf => protobuf::decode(bytes),
+    }
+}
+
+/// A text of the header. Bytes that are not UTF-8 become U+FFFD.
+fn text(bytes: Bytes) -> ByteString {
+    match ByteString::try_from(bytes.clone()) {
+        Ok(text) => text,
+        Err(_) => ByteString::from(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// Success is what most replies say; there is no need to keep a slice of the buffer for it.
+fn status(bytes: Bytes) -> ByteString {
+    if *bytes == *b"OK" {
+        ByteString::from_static("OK")
+    } else {
+        text(bytes)
+    }
+}

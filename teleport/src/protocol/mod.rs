@@ -1,0 +1,62 @@
+//! Packets, and how they become bytes and back.
+//!
+//! Everything here is a function over buffers: no I/O, no clock. [`Standard`] is the seed's format; another one is a type
+//! that implements [`Protocol`].
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod error;
+mod header;
+mod limits;
+mod packet;
+mod reader;
+mod standard;
+
+use bytes::BytesMut;
+
+pub use self::{
+    error::{EncodeError, ProtocolError},
+    limits::Limits,
+    packet::{Header, HeaderCodec, HeaderRef, Packet, PacketKind},
+    standard::Standard,
+};
+use crate::codec::CodecError;
+
+/// A packet format.
+///
+/// Made by both sides for a connection, or a whole peer: [`PeerBuilder::protocol`](crate::PeerBuilder::protocol),
+/// [`ConnOptions::protocol`](crate::ConnOptions::protocol). Bodies arrive and leave encoded and compressed already.
+pub trait Protocol: Send + Sync + 'static {
+    /// Takes one packet off the front of `src`, if there is a whole one; else leaves `src` as it is.
+    ///
+    /// `src` holds what has arrived so far, which may be any part of a packet or many packets. Split what you keep off it
+    /// (`split_to`, `freeze`): then nothing is copied. Check lengths against `limits` before you believe them.
+    ///
+    /// # Errors
+    /// The bytes are no packet, or one over the limits. The connection is closed then.
+    fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError>;
+
+    /// Appends one packet to `dst`. `body` appends the complete body to the buffer it is given; call it once.
+    ///
+    /// # Errors
+    /// The body cannot be encoded, or the packet does not fit the format. `dst` must be as it was then.
+    fn encode(
+        &self,
+        header: HeaderRef<'_>,
+        header_codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
+        dst: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
+}
+
+/// What [`Protocol::decode`] found.
+#[derive(Debug)]
+pub enum Decoded {
+    /// A whole packet, taken off the buffer.
+    Packet(Packet),
+    /// The packet is not whole yet.
+    NeedMore {
+        /// How many more bytes it wants, as far as is known; at least 1. A hint for the size of the next read: memory
+        /// is not taken on the word of the other side.
+        bytes: usize,
+    },
+}

@@ -1,0 +1,210 @@
+//! [`Packet`] and its [`Header`].
+
+use std::fmt;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::codec::{Body, CodecId};
+
+/// What a packet is for: the header's `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PacketKind {
+    /// 1: a request; it is answered by one reply.
+    Pull,
+    /// 2: the answer to a pull, with its sequence number.
+    Reply,
+    /// 3: a message that is not answered.
+    Push,
+    /// Anything else, 0 among it. A connection that carries one is closed.
+    Unsupported(i32),
+}
+
+impl PacketKind {
+    /// The kind with this number on the wire.
+    #[must_use]
+    pub const fn from_i32(number: i32) -> Self {
+        match number {
+            1 => Self::Pull,
+            2 => Self::Reply,
+            3 => Self::Push,
+            other => Self::Unsupported(other),
+        }
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn as_i32(self) -> i32 {
+        match self {
+            Self::Pull => 1,
+            Self::Reply => 2,
+            Self::Push => 3,
+            Self::Unsupported(other) => other,
+        }
+    }
+}
+
+impl Default for PacketKind {
+    /// The undefined kind, 0.
+    fn default() -> Self {
+        Self::Unsupported(0)
+    }
+}
+
+/// How a header is encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HeaderCodec {
+    /// `j`: a JSON object.
+    #[default]
+    Json,
+    /// `p`: a protobuf message; shorter, and faster.
+    Protobuf,
+}
+
+impl HeaderCodec {
+    /// The codec with this id on the wire.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b'j' => Some(Self::Json),
+            b'p' => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
+
+    /// The codec with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "protobuf" => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
+
+    /// The id on the wire.
+    #[must_use]
+    pub const fn as_byte(self) -> u8 {
+        match self {
+            Self::Json => b'j',
+            Self::Protobuf => b'p',
+        }
+    }
+}
+
+impl fmt::Display for HeaderCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Protobuf => "protobuf",
+        })
+    }
+}
+
+/// A packet's header (wire specification, section 2.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header {
+    /// Sequence number; a reply has that of its pull.
+    pub seq: u64,
+    /// What the packet is for.
+    pub kind: PacketKind,
+    /// Path and query.
+    pub uri: ByteString,
+    /// Compression level of the body; any value but 0 says that it is compressed.
+    pub gzip: i32,
+    /// In a reply: 200, or what went wrong.
+    pub status_code: i32,
+    /// In a reply: the text to the code.
+    pub status: ByteString,
+}
+
+impl Header {
+    /// A header with kind, sequence number and uri, and nothing else.
+    #[must_use]
+    pub fn new(kind: PacketKind, seq: u64, uri: impl Into<ByteString>) -> Self {
+        Self {
+            seq,
+            kind,
+            uri: uri.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> HeaderRef<'_> {
+        HeaderRef {
+            seq: self.seq,
+            kind: self.kind,
+            uri: &self.uri,
+            gzip: self.gzip,
+            status_code: self.status_code,
+            status: &self.status,
+        }
+    }
+}
+
+/// A header to be written; the fields are those of [`Header`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct HeaderRef<'a> {
+    pub seq: u64,
+    pub kind: PacketKind,
+    pub uri: &'a str,
+    pub gzip: i32,
+    pub status_code: i32,
+    pub status: &'a str,
+}
+
+/// A packet that has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Packet {
+    /// The header.
+    pub header: Header,
+    /// How the header was encoded.
+    pub header_codec: HeaderCodec,
+    /// The body as it came: codec id first, compressed if the header says so. Empty if there is none.
+    pub body: Bytes,
+    size: usize,
+}
+
+impl Packet {
+    /// A packet, of the size 0 until [`with_size`](Self::with_size) tells it.
+    #[must_use]
+    pub fn new(header: Header, header_codec: HeaderCodec, body: Bytes) -> Self {
+        Self {
+            header,
+            header_codec,
+            body,
+            size: 0,
+        }
+    }
+
+    /// Says how many bytes the whole packet had on the wire.
+    #[must_use]
+    pub fn with_size(mut self, size: usize) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Bytes of the whole packet on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The body, to be read.
+    #[must_use]
+    pub fn body(&self) -> Body<'_> {
+        Body::new(&self.body, self.header.gzip)
+    }
+
+    /// The body's codec id; `None` if there is no body, or its id is 0.
+    #[must_use]
+    pub fn body_codec(&self) -> Option<CodecId> {
+        self.body().codec()
+    }
+}

@@ -1,0 +1,134 @@
+//! The seed's packet format.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{
+    Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Packet, Protocol, ProtocolError, header,
+    reader::Reader,
+};
+use crate::codec::CodecError;
+
+/// The seed's packet format (wire specification, section 2.1). Lengths are big endian and count the codec id behind them.
+///
+/// ```text
+///  0       4       5              4 + header length          8 + header length
+/// +-------+-------+---------------+-------------+-------------+----------------+
+/// | header| header| header        | body length | body codec  | body           |
+/// | length| codec |               | 4 bytes     | id, 1 byte  |                |
+/// +-------+-------+---------------+-------------+-------------+----------------+
+/// ```
+///
+/// Body length 0: no body and no codec id. Body length 1: a codec id and an empty body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standard;
+
+/// Bytes of a length field.
+const LENGTH: usize = 4;
+
+impl Protocol for Standard {
+    fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError> {
+        let mut reader = Reader::new(src);
+        let Some(header_length) = reader.u32() else {
+            return Ok(need(src, LENGTH));
+        };
+        let header_length = widen(header_length);
+        if header_length == 0 {
+            return Err(ProtocolError::malformed("header length 0"));
+        }
+        let head = header_length.saturating_add(LENGTH);
+        check(head, limits)?;
+        let whole_head = head.saturating_add(LENGTH);
+        let Some(header_bytes) = reader.take(header_length) else {
+            return Ok(need(src, whole_head));
+        };
+        let Some((&id, _)) = header_bytes.split_first() else {
+            return Err(ProtocolError::malformed("header length 0"));
+        };
+        let Some(header_codec) = HeaderCodec::from_byte(id) else {
+            return Err(ProtocolError::malformed(format!(
+                "unknown header codec {id:#04x}"
+            )));
+        };
+        let Some(body_length) = reader.u32() else {
+            return Ok(need(src, whole_head));
+        };
+        let body_length = widen(body_length);
+        let size = whole_head.saturating_add(body_length);
+        if body_length != 0 {
+            check(size, limits)?;
+        }
+        if src.len() < size {
+            return Ok(need(src, size));
+        }
+
+        let mut packet: Bytes = src.split_to(size).freeze();
+        let body = packet.split_off(whole_head);
+        packet.advance(LENGTH + 1);
+        packet.truncate(header_length - 1);
+        let header = header::decode(header_codec, &packet)?;
+        Ok(Decoded::Packet(
+            Packet::new(header, header_codec, body).with_size(size),
+        ))
+    }
+
+    fn encode(
+        &self,
+        header: HeaderRef<'_>,
+        header_codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
+        dst: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let start = dst.len();
+        let result = append(header, header_codec, body, dst);
+        if result.is_err() {
+            dst.truncate(start);
+        }
+        result
+    }
+}
+
+fn append(
+    header: HeaderRef<'_>,
+    header_codec: HeaderCodec,
+    body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
+    dst: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let start = dst.len();
+    dst.extend_from_slice(&[0; LENGTH]);
+    dst.push(header_codec.as_byte());
+    header::encode(header_codec, header, dst);
+    patch(dst, start)?;
+
+    let start = dst.len();
+    dst.extend_from_slice(&[0; LENGTH]);
+    body(dst)?;
+    patch(dst, start)
+}
+
+/// Writes the length of all behind the field at `at` into it.
+fn patch(dst: &mut [u8], at: usize) -> Result<(), EncodeError> {
+    let len = dst.len() - at - LENGTH;
+    let value = u32::try_from(len).map_err(|_| EncodeError::too_long(len))?;
+    if let Some(field) = dst.get_mut(at..at + LENGTH) {
+        field.copy_from_slice(&value.to_be_bytes());
+    }
+    Ok(())
+}
+
+fn check(size: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    if size > limits.packet {
+        return Err(ProtocolError::over_limit(size as u64, limits.packet));
+    }
+    Ok(())
+}
+
+fn need(src: &[u8], len: usize) -> Decoded {
+    Decoded::NeedMore {
+        bytes: len.saturating_sub(src.len()).max(1),
+    }
+}
+
+/// There is no platform with tokio and 16 bit pointers.
+fn widen(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}

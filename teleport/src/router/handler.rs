@@ -1,0 +1,196 @@
+//! Handlers of one route, with their types erased: body in, reply out.
+
+use std::{future::Future, marker::PhantomData, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    codec::{
+        Body, CodecError,
+        probe::{DecodeAs, EncodeAs},
+    },
+    context::{Context, PullCtx, PushCtx},
+    plugin::Chain,
+    session::{Pace, Runner, dispatch::BoxFuture, reply::send_when_there_is_room},
+    status::{Status, code},
+};
+
+/// A pull handler whatever its types.
+pub(crate) trait PullHandler: Send + Sync {
+    /// The fast path: no plugin looks at this call.
+    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner);
+
+    /// The same with the hooks of `chain` around it.
+    fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
+}
+
+/// A push handler whatever its types.
+pub(crate) trait PushHandler: Send + Sync {
+    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner);
+
+    fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
+}
+
+/// How a body becomes `A`, what runs with it, and how its result is encoded.
+pub(crate) struct Pull<A, R, D, E, F> {
+    decode: D,
+    encode: E,
+    handler: Arc<F>,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A, R, D, E, F> Pull<A, R, D, E, F> {
+    pub(crate) fn new(decode: D, encode: E, handler: F) -> Self {
+        Self {
+            decode,
+            encode,
+            handler: Arc::new(handler),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A, R, D, E, F, Fut> PullHandler for Pull<A, R, D, E, F>
+where
+    A: Send + 'static,
+    R: Send + 'static,
+    D: DecodeAs<A> + Copy + Send + Sync + 'static,
+    E: EncodeAs<R> + Copy + Send + Sync + 'static,
+    F: Fn(PullCtx, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = (PullCtx, Result<R, Status>)> + Send + 'static,
+{
+    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner) {
+        match decode(&ctx, &body, self.decode) {
+            Err(status) => ctx.refuse(&status),
+            Ok(args) => {
+                drop(body);
+                let future = (self.handler)(ctx, args);
+                let encode = self.encode;
+                runner.run(pace, async move {
+                    let (ctx, result) = future.await;
+                    if let Some(frame) = ctx.answer(result, encode) {
+                        // Boxed: it is rare, and would make every handler's future larger.
+                        Box::pin(send_when_there_is_room(ctx.session(), frame)).await;
+                    }
+                });
+            }
+        }
+    }
+
+    fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {
+        let (decode_as, encode) = (self.decode, self.encode);
+        let handler = Arc::clone(&self.handler);
+        Box::pin(async move {
+            if let Err(status) = chain.pre_read_pull_body(&ctx).await {
+                return ctx.refuse(&status);
+            }
+            let args = match decode(&ctx, &body, decode_as) {
+                Ok(args) => args,
+                Err(status) => return ctx.refuse(&status),
+            };
+            drop(body);
+            if let Err(status) = chain.post_read_pull_body(&ctx).await {
+                return ctx.refuse(&status);
+            }
+            let (ctx, result) = handler(ctx, args).await;
+            let failure = result.as_ref().err().cloned();
+            let outcome = failure.as_ref().map_or(Ok(()), Err);
+            chain.pre_write_reply(&ctx, outcome).await;
+            if let Some(frame) = ctx.answer(result, encode) {
+                send_when_there_is_room(ctx.session(), frame).await;
+            }
+            chain.post_write_reply(&ctx, outcome).await;
+        })
+    }
+}
+
+/// As [`Pull`], with nothing to encode.
+pub(crate) struct Push<A, D, F> {
+    decode: D,
+    handler: Arc<F>,
+    types: PhantomData<fn(A)>,
+}
+
+impl<A, D, F> Push<A, D, F> {
+    pub(crate) fn new(decode: D, handler: F) -> Self {
+        Self {
+            decode,
+            handler: Arc::new(handler),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A, D, F, Fut> PushHandler for Push<A, D, F>
+where
+    A: Send + 'static,
+    D: DecodeAs<A> + Copy + Send + Sync + 'static,
+    F: Fn(PushCtx, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = (PushCtx, Result<(), Status>)> + Send + 'static,
+{
+    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner) {
+        match decode(&ctx, &body, self.decode) {
+            Err(status) => log_dropped(&ctx, &status),
+            Ok(args) => {
+                drop(body);
+                let future = (self.handler)(ctx, args);
+                runner.run(pace, async move {
+                    let (ctx, result) = future.await;
+                    log_failed(&ctx, result);
+                });
+            }
+        }
+    }
+
+    fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {
+        let decode_as = self.decode;
+        let handler = Arc::clone(&self.handler);
+        Box::pin(async move {
+            if let Err(status) = chain.pre_read_push_body(&ctx).await {
+                return log_dropped(&ctx, &status);
+            }
+            let args = match decode(&ctx, &body, decode_as) {
+                Ok(args) => args,
+                Err(status) => return log_dropped(&ctx, &status),
+            };
+            drop(body);
+            if let Err(status) = chain.post_read_push_body(&ctx).await {
+                return log_dropped(&ctx, &status);
+            }
+            let (ctx, result) = handler(ctx, args).await;
+            log_failed(&ctx, result);
+        })
+    }
+}
+
+/// Reads a body, or says in a status why it cannot be read.
+pub(crate) fn decode<A>(
+    ctx: &Context,
+    body: &Bytes,
+    decode: impl DecodeAs<A>,
+) -> Result<A, Status> {
+    let env = &ctx.session().shared().env;
+    let body = Body::new(body, ctx.header().gzip);
+    decode
+        .decode(&body, &env.codecs, env.limits.inflated)
+        .map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &CodecError) -> Status {
+    if error.is_unsupported() {
+        Status::unsupported_codec(error.to_string())
+    } else {
+        Status::new(code::BAD_REQUEST, error.to_string())
+    }
+}
+
+pub(crate) fn log_dropped(ctx: &PushCtx, status: &Status) {
+    tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, "a push was dropped");
+}
+
+pub(crate) fn log_failed(ctx: &PushCtx, result: Result<(), Status>) {
+    if let Err(status) = result {
+        let cause = status.cause().map(ToString::to_string);
+        tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, cause, "a push handler failed");
+    }
+}

@@ -1,0 +1,278 @@
+//! [`Router`]: which handler answers which uri.
+
+mod dispatch;
+mod handler;
+mod table;
+mod unknown;
+
+use std::{fmt, future::Future, sync::Arc};
+
+pub(crate) use self::{
+    dispatch::RouterDispatch,
+    handler::{PullHandler, PushHandler},
+    table::Table,
+};
+pub use self::{
+    table::RouteConflict,
+    unknown::{UnknownPull, UnknownPush},
+};
+use crate::{
+    codec::{
+        Encode,
+        probe::{DecodeAs, EncodeAs},
+    },
+    context::{PullCtx, PushCtx},
+    plugin::{DynPlugin, Plugin},
+    status::Status,
+    uri,
+};
+
+/// Turns a controller into its pull routes. Written by [`#[pull_controller]`](crate::pull_controller) on an impl block.
+pub trait PullController {
+    /// The routes of this controller, for [`Router::merge`], [`Router::nest`] or
+    /// [`PeerBuilder::routes`](crate::PeerBuilder::routes).
+    fn into_router(self) -> Router;
+}
+
+/// Turns a controller into its push routes. Written by [`#[push_controller]`](crate::push_controller) on an impl block.
+pub trait PushController {
+    /// The routes of this controller, as in [`PullController::into_router`].
+    fn into_router(self) -> Router;
+}
+
+/// What is known about a route besides its handler.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RouteInfo {
+    /// The whole uri, e.g. `/group/home/test`.
+    pub uri: String,
+    /// Pull or push.
+    pub kind: RouteKind,
+    /// The controller and method, e.g. `Home::test`.
+    pub handler: &'static str,
+    /// Where the handler is written: the file.
+    pub file: &'static str,
+    /// Where the handler is written: the line.
+    pub line: u32,
+    /// The handler's doc comment.
+    pub docs: &'static str,
+    /// The type of the arguments, as written.
+    pub args: &'static str,
+    /// The type of the reply, as written; `()` for a push.
+    pub reply: &'static str,
+}
+
+/// Whether a route answers pulls or takes pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteKind {
+    /// Answers.
+    Pull,
+    /// Takes messages.
+    Push,
+}
+
+impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+        })
+    }
+}
+
+type Plugins = Vec<Arc<dyn DynPlugin>>;
+
+/// A route with what was put around it so far.
+pub(crate) struct Route<H: ?Sized> {
+    pub(crate) info: RouteInfo,
+    pub(crate) handler: Arc<H>,
+    /// Outermost first.
+    pub(crate) plugins: Plugins,
+}
+
+/// Answers what no route does, below a prefix.
+pub(crate) struct Unknown<H: ?Sized> {
+    pub(crate) prefix: String,
+    pub(crate) handler: Arc<H>,
+    pub(crate) plugins: Plugins,
+    /// Where it was set.
+    pub(crate) location: &'static std::panic::Location<'static>,
+}
+
+/// Which handler answers which uri.
+///
+/// Built from the routers that [controllers](PullController) turn into, merged and nested, and handed to a
+/// [`PeerBuilder`](crate::PeerBuilder). Pulls and pushes have separate routes: both may use the same uri.
+///
+/// A uri is looked up by its percent-decoded path, exactly and with case; the number of routes makes no difference.
+/// Two routes of one kind at the same uri are an error when the peer is built.
+///
+/// ```
+/// use teleport::{PullController, Router, pull_controller};
+///
+/// struct Math;
+///
+/// #[pull_controller]
+/// impl Math {
+///     async fn add(&self, args: [i32; 2]) -> i32 {
+///         args[0] + args[1]
+///     }
+/// }
+///
+/// let router = Router::new().nest("/v1", Math.into_router());
+/// assert_eq!(router.routes().next().unwrap().uri, "/v1/math/add");
+/// ```
+#[derive(Default)]
+#[must_use]
+pub struct Router {
+    pub(crate) pulls: Vec<Route<dyn PullHandler>>,
+    pub(crate) pushes: Vec<Route<dyn PushHandler>>,
+    pub(crate) unknown_pulls: Vec<Unknown<dyn PullHandler>>,
+    pub(crate) unknown_pushes: Vec<Unknown<dyn PushHandler>>,
+}
+
+impl Router {
+    /// A router without routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.pulls.extend(other.pulls);
+        self.pushes.extend(other.pushes);
+        self.unknown_pulls.extend(other.unknown_pulls);
+        self.unknown_pushes.extend(other.unknown_pushes);
+        self
+    }
+
+    /// Adds all of `other` below `prefix`, e.g. `/group`. An unknown handler of `other` answers for what begins
+    /// with the prefix.
+    pub fn nest(self, prefix: &str, mut other: Self) -> Self {
+        let infos = other.pulls.iter_mut().map(|route| &mut route.info);
+        let infos = infos.chain(other.pushes.iter_mut().map(|route| &mut route.info));
+        for info in infos {
+            info.uri = uri::join(prefix, &info.uri);
+        }
+        for unknown in &mut other.unknown_pulls {
+            unknown.prefix = uri::join(prefix, &unknown.prefix);
+        }
+        for unknown in &mut other.unknown_pushes {
+            unknown.prefix = uri::join(prefix, &unknown.prefix);
+        }
+        self.merge(other)
+    }
+
+    /// Puts a plugin around all routes and unknown handlers that this router has so far. Of several, the one added last
+    /// runs first.
+    pub fn plugin(mut self, plugin: impl Plugin) -> Self {
+        let plugin: Arc<dyn DynPlugin> = Arc::new(plugin);
+        let chains = self.pulls.iter_mut().map(|route| &mut route.plugins);
+        let chains = chains.chain(self.pushes.iter_mut().map(|route| &mut route.plugins));
+        let chains = chains.chain(
+            self.unknown_pulls
+                .iter_mut()
+                .map(|route| &mut route.plugins),
+        );
+        let chains = chains.chain(
+            self.unknown_pushes
+                .iter_mut()
+                .map(|route| &mut route.plugins),
+        );
+        for chain in chains {
+            chain.insert(0, Arc::clone(&plugin));
+        }
+        self
+    }
+
+    /// Sets the handler for pulls that no route answers, instead of 404. It gets the body as it came.
+    ///
+    /// ```
+    /// use teleport::{Router, Status, UnknownPull};
+    ///
+    /// let router = Router::new().unknown_pull(|pull: UnknownPull| async move {
+    ///     let args: serde_json::Value = pull.bind()?;
+    ///     Ok::<_, Status>(format!("{} got {args}", pull.path()))
+    /// });
+    /// # let _ = router;
+    /// ```
+    #[track_caller]
+    pub fn unknown_pull<F, Fut, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(UnknownPull) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, Status>> + Send + 'static,
+        R: Encode + Send + 'static,
+    {
+        self.unknown_pulls.push(Unknown {
+            prefix: String::new(),
+            handler: unknown::pull_handler(handler),
+            plugins: Vec::new(),
+            location: std::panic::Location::caller(),
+        });
+        self
+    }
+
+    /// Sets the handler for pushes that no route takes, which are dropped otherwise. It gets the body as it came.
+    #[track_caller]
+    pub fn unknown_push<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(UnknownPush) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        self.unknown_pushes.push(Unknown {
+            prefix: String::new(),
+            handler: unknown::push_handler(handler),
+            plugins: Vec::new(),
+            location: std::panic::Location::caller(),
+        });
+        self
+    }
+
+    /// All routes, pulls before pushes, in the order in which they were added.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteInfo> {
+        let pulls = self.pulls.iter().map(|route| &route.info);
+        pulls.chain(self.pushes.iter().map(|route| &route.info))
+    }
+
+    pub(crate) fn add_pull<A, R, D, E, F, Fut>(
+        &mut self,
+        info: RouteInfo,
+        decode: D,
+        encode: E,
+        handler: F,
+    ) where
+        A: Send + 'static,
+        R: Send + 'static,
+        D: DecodeAs<A> + Copy + Send + Sync + 'static,
+        E: EncodeAs<R> + Copy + Send + Sync + 'static,
+        F: Fn(PullCtx, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = (PullCtx, Result<R, Status>)> + Send + 'static,
+    {
+        self.pulls.push(Route {
+            info,
+            handler: Arc::new(handler::Pull::new(decode, encode, handler)),
+            plugins: Vec::new(),
+        });
+    }
+
+    pub(crate) fn add_push<A, D, F, Fut>(&mut self, info: RouteInfo, decode: D, handler: F)
+    where
+        A: Send + 'static,
+        D: DecodeAs<A> + Copy + Send + Sync + 'static,
+        F: Fn(PushCtx, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = (PushCtx, Result<(), Status>)> + Send + 'static,
+    {
+        self.pushes.push(Route {
+            info,
+            handler: Arc::new(handler::Push::new(decode, handler)),
+            plugins: Vec::new(),
+        });
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes = self.routes().map(|info| (info.kind, &info.uri));
+        f.debug_list().entries(routes).finish()
+    }
+}

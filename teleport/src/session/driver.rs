@@ -1,0 +1,313 @@
+//! The task of one connection: it reads, dispatches, writes, and watches the time.
+
+use std::{
+    future::Future,
+    mem,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep},
+};
+
+use super::{Phase, Runner, Session, Shared, shared::Reason};
+use crate::{
+    protocol::{Packet, PacketKind},
+    socket::{inbox::Inbox, outbox::Flush},
+};
+
+/// Packets may take this long in place before what they have answered is written and other tasks get their turn.
+const TURN: Duration = Duration::from_micros(500);
+/// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
+const READS: usize = 8;
+/// Buffers that a burst has grown are given back after so long without one.
+const TRIM: Duration = Duration::from_secs(1);
+
+/// Drives one connection from the first packet to the last. Spawned by the peer, once for each session.
+///
+/// Reading and writing are one task, so that the replies of all packets of one read leave in one write, and neither
+/// ever waits for the other: a full socket does not stop the reading.
+pub(crate) struct Driver<I> {
+    io: I,
+    session: Session,
+    inbox: Inbox,
+    flush: Flush,
+    runner: Runner,
+    reading: bool,
+    /// The writing was put off by one turn of the scheduler, for more frames to gather.
+    put_off: bool,
+    /// The stream was full at the last write, since then; for the write timeout.
+    stalled: Option<Instant>,
+    /// Packets came since the last tick.
+    received: bool,
+    /// Bytes went since the last tick.
+    sent: bool,
+    last_received: Instant,
+    /// Since when nothing has happened; `None` once the buffers are trimmed.
+    last_busy: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// `inbox` may hold what a handshake has read already.
+    pub(crate) fn new(io: I, session: Session, inbox: Inbox) -> Self {
+        Self {
+            io,
+            session,
+            inbox,
+            flush: Flush::default(),
+            runner: Runner::new(),
+            reading: true,
+            put_off: false,
+            stalled: None,
+            received: false,
+            sent: false,
+            last_received: Instant::now(),
+            last_busy: None,
+            timer: None,
+        }
+    }
+
+    /// Runs to the end of the session, and closes the stream.
+    pub(crate) async fn run(mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+        let shutdown = pin!(std::future::poll_fn(|cx| {
+            Pin::new(&mut self.io).poll_shutdown(cx)
+        }));
+        // The other side may have gone; there is nobody left to tell.
+        let _ = tokio::time::timeout(Duration::from_secs(1), shutdown).await;
+        let shared = Arc::clone(&self.session.0);
+        let reason = shared.reason();
+        log_end(&self.session, reason.as_ref());
+        shared.end(Phase::Ended, reason.unwrap_or(Reason::Local));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = Arc::clone(&self.session.0);
+        if shared.driver_wakes(cx.waker()) == Phase::Ended {
+            return Poll::Ready(());
+        }
+        // Frames put there by other tasks, before this turn makes some itself.
+        let called = shared.expects_more_frames();
+        self.runner.begin();
+        let again = self.read(&shared, cx);
+        let served = self.runner.spent() > Duration::ZERO;
+        if called && !served && !self.put_off {
+            self.put_off = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.put_off = false;
+        self.write(&shared, cx);
+        self.tick(&shared, cx);
+        if shared.phase() == Phase::Ended || (self.flush.is_empty() && shared.is_drained()) {
+            return Poll::Ready(());
+        }
+        let blocked = !self.flush.is_empty();
+        if again || !shared.driver_rests(blocked) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Reads and dispatches what is there. `true` if there may be more.
+    fn read(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
+        for _ in 0..READS {
+            if !self.dispatch(shared) || !self.reading {
+                return false;
+            }
+            if self.runner.spent() > TURN {
+                return true;
+            }
+            match self.inbox.poll_read(cx, &mut self.io) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0)) => {
+                    self.reading = false;
+                    shared.end(Phase::Finishing, Reason::Peer);
+                    return false;
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.reading = false;
+                    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+                    return false;
+                }
+            }
+        }
+        self.dispatch(shared)
+    }
+
+    /// Dispatches the packets that are whole. `false` if the session is at its end.
+    fn dispatch(&mut self, shared: &Arc<Shared>) -> bool {
+        let env = &shared.env;
+        while self.runner.spent() <= TURN {
+            match self.inbox.next(env.protocol.as_ref(), &env.limits) {
+                Ok(None) => return true,
+                Ok(Some(packet)) => {
+                    self.received = true;
+                    if !self.packet(shared, packet) {
+                        return false;
+                    }
+                }
+                Err(error) => {
+                    self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn packet(&mut self, shared: &Arc<Shared>, packet: Packet) -> bool {
+        match packet.header.kind {
+            PacketKind::Reply => match shared.answer(packet) {
+                Ok(waker) => waker.wake(),
+                Err(packet) => {
+                    tracing::debug!(seq = packet.header.seq, uri = %packet.header.uri, peer = %self.session.peer_addr(), "nobody waits for this reply");
+                }
+            },
+            PacketKind::Pull | PacketKind::Push => {
+                shared
+                    .env
+                    .dispatch
+                    .inbound(&self.session, packet, &mut self.runner);
+            }
+            PacketKind::Unsupported(kind) => {
+                self.stop_reading(shared, Reason::Unsupported(kind));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The peer broke the rules: what runs may still reply, then the connection is closed.
+    fn stop_reading(&mut self, shared: &Shared, reason: Reason) {
+        self.reading = false;
+        shared.end(Phase::Finishing, reason);
+    }
+
+    fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) {
+        loop {
+            if self.flush.is_empty() {
+                shared.refill(&mut self.flush, 0);
+            }
+            if self.flush.is_empty() {
+                break;
+            }
+            let mut written = 0;
+            let result = self.flush.poll_write(cx, &mut self.io, &mut written);
+            shared.refill(&mut self.flush, written);
+            if written > 0 {
+                self.sent = true;
+                self.stalled = None;
+            }
+            match result {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+                    return;
+                }
+                Poll::Pending => {
+                    self.stalled.get_or_insert_with(Instant::now);
+                    return;
+                }
+            }
+        }
+        if let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_flush(cx) {
+            shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+        }
+    }
+
+    /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at
+    /// which something could be due, and is then set anew.
+    fn tick(&mut self, shared: &Shared, cx: &mut Context<'_>) {
+        let mut now = Instant::now();
+        if mem::take(&mut self.received) {
+            self.last_received = now;
+            self.last_busy = Some(now);
+        }
+        if mem::take(&mut self.sent) {
+            self.last_busy = Some(now);
+        }
+        while let Some(due) = self.check_limits(shared, now) {
+            match &mut self.timer {
+                Some(timer) if timer.deadline() <= due && now < timer.deadline() => return,
+                Some(timer) => timer.as_mut().reset(due),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
+            }
+            // Once is enough to note the waker: it is the same for the whole life of the task.
+            if let Some(timer) = &mut self.timer
+                && timer.as_mut().poll(cx).is_pending()
+            {
+                return;
+            }
+            now = Instant::now();
+        }
+        self.timer = None;
+    }
+
+    /// Acts on what is due, and tells when to look again.
+    fn check_limits(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        if let Some(limit) = shared.env.read_timeout.filter(|_| self.reading) {
+            let due = self.last_received + limit;
+            if now < due {
+                next = earlier(next, due);
+            } else {
+                self.stop_reading(shared, Reason::Idle(limit));
+            }
+        }
+        if let (Some(limit), Some(since)) = (shared.env.write_timeout, self.stalled) {
+            let due = since + limit;
+            if now < due {
+                next = earlier(next, due);
+            } else {
+                self.stalled = None;
+                shared.end(Phase::Ended, Reason::Stalled(limit));
+            }
+        }
+        if let Some(since) = self.last_busy {
+            let due = since + TRIM;
+            if now < due {
+                next = earlier(next, due);
+            } else {
+                self.last_busy = None;
+                self.trim(shared);
+            }
+        }
+        next
+    }
+
+    fn trim(&mut self, shared: &Shared) {
+        self.inbox.trim();
+        self.flush.trim();
+        self.runner.trim();
+        shared.trim();
+    }
+}
+
+impl<I> Drop for Driver<I> {
+    /// The runtime may be shut down at any time; those who wait must not wait for ever.
+    fn drop(&mut self) {
+        self.session.0.end(Phase::Ended, Reason::RuntimeGone);
+    }
+}
+
+fn earlier(known: Option<Instant>, due: Instant) -> Option<Instant> {
+    Some(known.map_or(due, |known| known.min(due)))
+}
+
+fn log_end(session: &Session, reason: Option<&Reason>) {
+    match reason {
+        Some(reason @ (Reason::Protocol(_) | Reason::Unsupported(_) | Reason::Stalled(_))) => {
+            let cause = std::error::Error::source(reason).map(ToString::to_string);
+            tracing::warn!(peer = %session.peer_addr(), %reason, cause, "session closed");
+        }
+        Some(reason) => tracing::debug!(peer = %session.peer_addr(), %reason, "session closed"),
+        None => tracing::debug!(peer = %session.peer_addr(), "session closed"),
+    }
+}

@@ -1,0 +1,124 @@
+//! Packets before the session starts: how plugins let the two sides get to know each other.
+
+use std::{future::poll_fn, pin::Pin};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::Session;
+use crate::{
+    codec::{Choice, CodecId, Decode, Encode, encode_body},
+    error::Error,
+    protocol::{Header, HeaderCodec, Packet},
+    socket::inbox::Inbox,
+};
+
+/// A byte stream of either kind.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection before its session starts: nothing is routed yet, and packets go only where a plugin sends them.
+///
+/// Given to a plugin's hooks after dial and after accept. The packets exchanged here do not touch the session's sequence
+/// numbers.
+pub struct Handshake<'a> {
+    session: Session,
+    io: &'a mut dyn Io,
+    inbox: &'a mut Inbox,
+}
+
+impl<'a> Handshake<'a> {
+    pub(crate) fn new(session: Session, io: &'a mut dyn Io, inbox: &'a mut Inbox) -> Self {
+        Self { session, io, inbox }
+    }
+
+    /// The session that is about to start. Its values can be set; pulls and pushes wait until it has started.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Sends one packet: this header, with `args` in `codec` as its body.
+    ///
+    /// # Errors
+    /// `args` cannot be encoded so, or the connection broke.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave half a packet written; give the connection up then.
+    pub async fn send<A: Encode>(
+        &mut self,
+        header: &Header,
+        header_codec: HeaderCodec,
+        codec: Option<CodecId>,
+        args: A,
+    ) -> Result<(), Error> {
+        let env = &self.session.shared().env;
+        let choice = Choice {
+            explicit: codec,
+            default: env.body_codec,
+            nil: codec,
+        };
+        let mut frame = Vec::new();
+        let mut body =
+            |out: &mut Vec<u8>| encode_body(&args, choice, header.gzip, &env.codecs, out).map(drop);
+        env.protocol
+            .encode(header.as_ref(), header_codec, &mut body, &mut frame)
+            .map_err(|error| self.error(&header.uri, Error::encode("handshake", error)))?;
+        drop(args);
+        let written = self.io.write_all(&frame).await;
+        match written {
+            Ok(()) => self.io.flush().await,
+            error => error,
+        }
+        .map_err(|error| self.error(&header.uri, Error::write("handshake", error)))
+    }
+
+    /// Receives one packet, of whatever type.
+    ///
+    /// # Errors
+    /// The connection ended or broke, or what came is not a packet.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Result<Packet, Error> {
+        loop {
+            let env = &self.session.shared().env;
+            match self.inbox.next(env.protocol.as_ref(), &env.limits) {
+                Ok(Some(packet)) => return Ok(packet),
+                Ok(None) => {}
+                Err(error) => return Err(self.error("", Error::decode("handshake", error))),
+            }
+            let (inbox, io) = (&mut *self.inbox, &mut *self.io);
+            let read = poll_fn(|cx| inbox.poll_read(cx, &mut Pin::new(&mut *io))).await;
+            match read {
+                Ok(0) => return Err(self.error("", Error::closed("handshake", None))),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(self.error("", Error::closed("handshake", Some(error.into()))));
+                }
+            }
+        }
+    }
+
+    /// Reads a received packet's body.
+    ///
+    /// # Errors
+    /// The body is not a `T`.
+    pub fn decode<T: Decode>(&self, packet: &Packet) -> Result<T, Error> {
+        let env = &self.session.shared().env;
+        T::decode(&packet.body(), &env.codecs, env.limits.inflated)
+            .map_err(|error| self.error(&packet.header.uri, Error::decode("handshake", error)))
+    }
+
+    fn error(&self, uri: &str, error: Error) -> Error {
+        error.at(uri, &self.session.peer_addr().to_string())
+    }
+}
+
+impl std::fmt::Debug for Handshake<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("peer", self.session.peer_addr())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,304 @@
+//! The pulls of one session that wait for their replies. Pure: no I/O, no clock, no tasks.
+
+use std::{collections::HashMap, mem, task::Waker};
+
+use crate::protocol::Packet;
+
+/// Pulls in flight, found by sequence number without hashing.
+///
+/// The wire wants sequence numbers that count up from 0, and replies come back in nearly the order of the pulls. So
+/// the table is a ring: number `n` lives in slot `n % len`, and the slot remembers the whole number, which makes a late
+/// reply of a forgotten pull (same slot, another number) find nothing. A pull so slow that the ring comes around
+/// to its slot moves to a map on the side, so one slow call does not make the ring grow for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Power of two long, or empty until the first pull.
+    ring: Vec<Slot>,
+    /// Pulls that the ring has overtaken.
+    overtaken: HashMap<u64, Entry>,
+    /// Entries in the ring and beside it.
+    live: usize,
+    /// Those of them that have no reply yet.
+    waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    seq: u64,
+    entry: Option<Entry>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Waiting(Waker),
+    Answered(Packet),
+}
+
+/// What became of a pull so far.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// The reply is here; the entry is gone.
+    Answered(Packet),
+    /// No such entry: it was never made, or taken already.
+    Unknown,
+    /// Still waiting; the waker is noted.
+    Waiting,
+}
+
+/// The ring's first size. Small: most sessions never have more calls in flight.
+const FIRST_LEN: usize = 4;
+
+impl Pending {
+    /// Number of pulls that have no reply yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Enters a pull. `seq` must be fresh: the session counts it up for each pull.
+    pub(crate) fn insert(&mut self, seq: u64, waker: Waker) {
+        // Half empty, so that replies slightly out of order do not overtake each other.
+        if (self.live + 1) * 2 > self.ring.len() {
+            self.resize((self.ring.len() * 2).max(FIRST_LEN));
+        }
+        self.live += 1;
+        self.waiting += 1;
+        self.place(seq, Entry::Waiting(waker));
+    }
+
+    /// Stores a reply. Gives the waker of the task that waits for it, or the packet back if nobody does.
+    pub(crate) fn answer(&mut self, packet: Packet) -> Result<Waker, Packet> {
+        let Some(entry @ Entry::Waiting(_)) = self.find(packet.header.seq) else {
+            return Err(packet);
+        };
+        match mem::replace(entry, Entry::Answered(packet)) {
+            Entry::Waiting(waker) => {
+                self.waiting -= 1;
+                Ok(waker)
+            }
+            Entry::Answered(packet) => Err(packet),
+        }
+    }
+
+    /// Takes the reply of `seq` if it is there, else notes who waits for it.
+    pub(crate) fn poll(&mut self, seq: u64, waker: &Waker) -> Progress {
+        match self.find(seq) {
+            None => Progress::Unknown,
+            Some(Entry::Waiting(known)) => {
+                known.clone_from(waker);
+                Progress::Waiting
+            }
+            Some(Entry::Answered(_)) => match self.remove(seq) {
+                Some(Entry::Answered(packet)) => Progress::Answered(packet),
+                _ => Progress::Unknown,
+            },
+        }
+    }
+
+    /// Forgets a pull: its caller has gone away.
+    pub(crate) fn forget(&mut self, seq: u64) {
+        drop(self.remove(seq));
+    }
+
+    /// The wakers of all that still wait; they stay entered, and replies that are here stay fetchable.
+    pub(crate) fn wakers(&mut self) -> Vec<Waker> {
+        let ring = self.ring.iter().filter_map(|slot| slot.entry.as_ref());
+        ring.chain(self.overtaken.values())
+            .filter_map(|entry| match entry {
+                Entry::Waiting(waker) => Some(waker.clone()),
+                Entry::Answered(_) => None,
+            })
+            .collect()
+    }
+
+    /// Gives memory back that a burst has taken, if nothing is in flight.
+    pub(crate) fn trim(&mut self) {
+        if self.live == 0 && self.ring.len() > FIRST_LEN {
+            *self = Self::default();
+        }
+    }
+
+    fn index(&self, seq: u64) -> Option<usize> {
+        let mask = self.ring.len().checked_sub(1)? as u64;
+        Some((seq & mask) as usize)
+    }
+
+    fn slot(&mut self, seq: u64) -> Option<&mut Slot> {
+        let index = self.index(seq)?;
+        self.ring.get_mut(index)
+    }
+
+    fn place(&mut self, seq: u64, entry: Entry) {
+        let Some(slot) = self.slot(seq) else {
+            self.overtaken.insert(seq, entry);
+            return;
+        };
+        let older = mem::replace(
+            slot,
+            Slot {
+                seq,
+                entry: Some(entry),
+            },
+        );
+        if let Some(entry) = older.entry {
+            self.overtaken.insert(older.seq, entry);
+        }
+    }
+
+    fn find(&mut self, seq: u64) -> Option<&mut Entry> {
+        let index = self.index(seq)?;
+        match self.ring.get_mut(index) {
+            Some(slot) if slot.seq == seq && slot.entry.is_some() => slot.entry.as_mut(),
+            _ if self.overtaken.is_empty() => None,
+            _ => self.overtaken.get_mut(&seq),
+        }
+    }
+
+    fn remove(&mut self, seq: u64) -> Option<Entry> {
+        let slot = self.slot(seq)?;
+        let removed = if slot.seq == seq && slot.entry.is_some() {
+            slot.entry.take()
+        } else if self.overtaken.is_empty() {
+            None
+        } else {
+            self.overtaken.remove(&seq)
+        };
+        match &removed {
+            Some(Entry::Waiting(_)) => {
+                self.live -= 1;
+                self.waiting -= 1;
+            }
+            Some(Entry::Answered(_)) => self.live -= 1,
+            None => {}
+        }
+        removed
+    }
+
+    fn resize(&mut self, len: usize) {
+        let old = mem::take(&mut self.ring);
+        self.ring.resize_with(len, Slot::default);
+        // Those on the side may have room now; the slower pull must not displace the younger one.
+        let side = mem::take(&mut self.overtaken);
+        let ring = old
+            .into_iter()
+            .filter_map(|slot| slot.entry.map(|entry| (slot.seq, entry)));
+        for (seq, entry) in side.into_iter().chain(ring) {
+            self.place(seq, entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::protocol::{Header, HeaderCodec, PacketKind};
+
+    fn reply(seq: u64) -> Packet {
+        let mut header = Header::default();
+        header.seq = seq;
+        header.kind = PacketKind::Reply;
+        Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new())
+    }
+
+    fn answered(pending: &mut Pending, seq: u64) -> bool {
+        matches!(pending.poll(seq, Waker::noop()), Progress::Answered(packet) if packet.header.seq == seq)
+    }
+
+    #[test]
+    fn a_reply_finds_its_pull_once() {
+        let mut pending = Pending::default();
+        pending.insert(0, Waker::noop().clone());
+        assert!(matches!(pending.poll(0, Waker::noop()), Progress::Waiting));
+        assert!(pending.answer(reply(0)).is_ok());
+        assert!(
+            pending.answer(reply(0)).is_err(),
+            "a second reply is nobody's"
+        );
+        assert!(answered(&mut pending, 0));
+        assert!(matches!(pending.poll(0, Waker::noop()), Progress::Unknown));
+        assert_eq!(pending.waiting(), 0);
+    }
+
+    #[test]
+    fn a_late_reply_of_a_forgotten_pull_reaches_nobody() {
+        let mut pending = Pending::default();
+        pending.insert(0, Waker::noop().clone());
+        pending.forget(0);
+        for seq in 1..=4 {
+            pending.insert(seq, Waker::noop().clone());
+        }
+        assert!(
+            pending.answer(reply(0)).is_err(),
+            "slot 0 belongs to a younger pull"
+        );
+        assert!(matches!(pending.poll(4, Waker::noop()), Progress::Waiting));
+    }
+
+    #[test]
+    fn a_reply_with_a_number_never_given_out_is_handed_back() {
+        let mut pending = Pending::default();
+        assert!(pending.answer(reply(0)).is_err());
+        pending.insert(0, Waker::noop().clone());
+        assert!(pending.answer(reply(u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn a_pull_that_the_ring_overtakes_still_gets_its_reply() {
+        let mut pending = Pending::default();
+        pending.insert(0, Waker::noop().clone());
+        for seq in 1..1000 {
+            pending.insert(seq, Waker::noop().clone());
+            assert!(pending.answer(reply(seq)).is_ok());
+            assert!(answered(&mut pending, seq));
+        }
+        assert_eq!(
+            pending.ring.len(),
+            FIRST_LEN,
+            "one slow call does not grow the ring"
+        );
+        assert!(pending.answer(reply(0)).is_ok());
+        assert!(answered(&mut pending, 0));
+        assert_eq!(pending.waiting(), 0);
+    }
+
+    #[test]
+    fn ten_thousand_in_flight_are_answered_in_reverse() {
+        let mut pending = Pending::default();
+        for seq in 0..10_000 {
+            pending.insert(seq, Waker::noop().clone());
+        }
+        for seq in (0..10_000).rev() {
+            assert!(pending.answer(reply(seq)).is_ok());
+        }
+        for seq in 0..10_000 {
+            assert!(answered(&mut pending, seq));
+        }
+        pending.trim();
+        assert_eq!((pending.waiting(), pending.ring.len()), (0, 0));
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_their_range_work() {
+        let mut pending = Pending::default();
+        for seq in [u64::MAX - 1, u64::MAX, 0, 1] {
+            pending.insert(seq, Waker::noop().clone());
+            assert!(pending.answer(reply(seq)).is_ok());
+            assert!(answered(&mut pending, seq));
+        }
+    }
+
+    #[test]
+    fn all_that_wait_are_woken_at_the_end() {
+        let mut pending = Pending::default();
+        for seq in 0..5 {
+            pending.insert(seq, Waker::noop().clone());
+        }
+        assert!(pending.answer(reply(2)).is_ok());
+        assert_eq!(pending.wakers().len(), 4);
+        assert!(
+            answered(&mut pending, 2),
+            "what has arrived is still delivered"
+        );
+    }
+}

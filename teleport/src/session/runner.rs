@@ -1,0 +1,238 @@
+//! Where a handler runs: in place, in the connection's own task, while that is cheap; else in a task of its own.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::ReusableBoxFuture;
+
+/// A poll that takes longer than this holds up the other packets of its connection.
+const LONG_POLL: Duration = Duration::from_micros(200);
+/// What one long poll adds to a route's score; each short one takes 1 off.
+const LONG: u32 = 16;
+/// From this score on a route's handlers start in tasks of their own. Two long polls close together reach it, one
+/// (the thread may have been preempted) does not.
+const SLOW: u32 = 24;
+const MOST: u32 = 128;
+
+/// How long a route's handlers hold the thread, learnt from the calls so far.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(AtomicU32);
+
+impl Pace {
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= SLOW
+    }
+
+    /// Races between callers may lose a count, which does not matter.
+    fn note(&self, poll: Duration) {
+        let score = self.0.load(Ordering::Relaxed);
+        if poll > LONG_POLL {
+            self.0.store((score + LONG).min(MOST), Ordering::Relaxed);
+        } else if score > 0 {
+            self.0.store(score - 1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts the handlers of one connection.
+///
+/// A handler is polled once where the packet was read: one that is ready then costs no task, no wake-up and no
+/// allocation (the box of the last one is used again). One that is not moves to a task, which polls it again with a
+/// waker of its own, so nothing is lost by the first poll having had none.
+pub(crate) struct Runner {
+    /// The box that the next handler goes into.
+    place: Option<ReusableBoxFuture<'static, ()>>,
+    /// When the last handler, or the reading before it, ended.
+    mark: Instant,
+    /// Time spent in handlers since `begin`.
+    spent: Duration,
+}
+
+impl Runner {
+    pub(crate) fn new() -> Self {
+        Self {
+            place: None,
+            mark: Instant::now(),
+            spent: Duration::ZERO,
+        }
+    }
+
+    /// Starts a turn of the connection's task.
+    pub(crate) fn begin(&mut self) {
+        self.mark = Instant::now();
+        self.spent = Duration::ZERO;
+    }
+
+    /// Time that packets have taken in place in this turn.
+    pub(crate) fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    /// Runs a handler to its end, in place or in a task.
+    ///
+    /// A panic ends the handler and nothing else; what it held answers for it when it is dropped.
+    pub(crate) fn run<F>(&mut self, pace: &Arc<Pace>, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if pace.is_slow() {
+            spawn(pace, ReusableBoxFuture::new(future));
+            return;
+        }
+        let place = match &mut self.place {
+            Some(place) => {
+                place.set(future);
+                place
+            }
+            empty => empty.insert(ReusableBoxFuture::new(future)),
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = catch_unwind(AssertUnwindSafe(|| place.poll(&mut cx)));
+
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(self.mark);
+        self.mark = now;
+        self.spent += elapsed;
+        pace.note(elapsed);
+        match polled {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                if let Some(place) = self.place.take() {
+                    spawn(pace, place);
+                }
+            }
+            Err(panic) => {
+                self.place = None;
+                log_panic(panic.as_ref());
+            }
+        }
+    }
+
+    /// Gives the kept box back.
+    pub(crate) fn trim(&mut self) {
+        self.place = None;
+    }
+}
+
+fn spawn(pace: &Arc<Pace>, future: ReusableBoxFuture<'static, ()>) {
+    tokio::spawn(Task {
+        future: Some(future),
+        pace: Arc::clone(pace),
+    });
+}
+
+/// A handler in a task of its own. Goes on measuring, so that a route that became quick runs in place again.
+struct Task {
+    future: Option<ReusableBoxFuture<'static, ()>>,
+    pace: Arc<Pace>,
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(future) = &mut self.future else {
+            return Poll::Ready(());
+        };
+        let start = Instant::now();
+        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+        self.pace.note(start.elapsed());
+        match polled {
+            Ok(polled) => polled,
+            Err(panic) => {
+                self.future = None;
+                log_panic(panic.as_ref());
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+fn log_panic(panic: &(dyn Any + Send)) {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)");
+    tracing::error!(panic = text, "a handler panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_is_ready_runs_in_place() {
+        let mut runner = Runner::new();
+        let (tx, mut rx) = oneshot::channel();
+        runner.run(&Arc::default(), async move {
+            tx.send(()).ok();
+        });
+        assert!(rx.try_recv().is_ok(), "done before run returned");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_waits_does_not_hold_up_the_next() {
+        let mut runner = Runner::new();
+        let pace = Arc::default();
+        let (go, wait) = oneshot::channel::<()>();
+        let (tx, rx) = oneshot::channel();
+        runner.run(&pace, async move {
+            wait.await.ok();
+            tx.send("first").ok();
+        });
+        let (tx2, mut rx2) = oneshot::channel();
+        runner.run(&pace, async move {
+            tx2.send("second").ok();
+        });
+        assert_eq!(rx2.try_recv(), Ok("second"));
+        go.send(()).ok();
+        assert_eq!(rx.await, Ok("first"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
+        let mut runner = Runner::new();
+        let pace = Arc::default();
+        runner.run(&pace, async { panic!("in place") });
+        let (go, wait) = oneshot::channel::<()>();
+        let (held, dropped) = oneshot::channel::<()>();
+        runner.run(&pace, async move {
+            let _held = held;
+            wait.await.ok();
+            panic!("in a task")
+        });
+        go.send(()).ok();
+        assert!(dropped.await.is_err(), "what the handler held is dropped");
+        let (tx, mut rx) = oneshot::channel();
+        runner.run(&Arc::default(), async move {
+            tx.send(()).ok();
+        });
+        assert!(rx.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_route_is_slow_after_two_long_polls_and_quick_again_after_many_short_ones() {
+        let pace = Pace::default();
+        pace.note(LONG_POLL * 2);
+        assert!(!pace.is_slow(), "one long poll may be the system's doing");
+        pace.note(LONG_POLL * 2);
+        assert!(pace.is_slow());
+        for _ in 0..MOST {
+            pace.note(Duration::ZERO);
+        }
+        assert!(!pace.is_slow());
+    }
+}

@@ -1,0 +1,476 @@
+//! What the tasks of one session share: the table of pulls, the outbox, and the phase of its life.
+
+use std::{
+    any::Any,
+    error::Error as StdError,
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Values,
+    dispatch::Dispatch,
+    pending::{Pending, Progress},
+};
+use crate::{
+    codec::{CodecId, Codecs},
+    protocol::{HeaderCodec, Limits, Packet, Protocol, ProtocolError},
+    socket::{
+        outbox::{Flush, Outbox},
+        transport::Addr,
+    },
+};
+
+/// What all sessions of a peer have in common.
+#[derive(Clone)]
+pub(crate) struct Env {
+    pub(crate) protocol: Arc<dyn Protocol>,
+    pub(crate) codecs: Codecs,
+    pub(crate) limits: Limits,
+    pub(crate) header_codec: HeaderCodec,
+    pub(crate) body_codec: CodecId,
+    pub(crate) gzip: i32,
+    /// No packet for so long ends the session.
+    pub(crate) read_timeout: Option<Duration>,
+    /// No progress in writing for so long ends the session.
+    pub(crate) write_timeout: Option<Duration>,
+    /// Bytes that may wait to be written before callers and handlers wait too.
+    pub(crate) write_buffer: usize,
+    /// Handlers of one session that may run at the same time.
+    pub(crate) max_handlers: usize,
+    pub(crate) dispatch: Arc<dyn Dispatch>,
+    /// The peer, for the layers above, which know its type.
+    pub(crate) host: Weak<dyn Any + Send + Sync>,
+}
+
+/// The phases of a session, in order; it may skip some and never goes back.
+///
+/// ```text
+///        close()                  all answered and written
+/// Open ----------> Draining ------------------------------> Ended
+///   |                  |                                      ^
+///   |  end of stream   |  end of stream                       |
+///   +----------------> Finishing -----------------------------+
+///                        running handlers have replied; or any failure
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Everything goes.
+    Open,
+    /// This side closes: nothing new is sent or served, what is in flight is completed in both directions.
+    Draining,
+    /// The other side sends no more (its pulls in flight may still be answered); ours have failed.
+    Finishing,
+    /// Nothing goes any more.
+    Ended,
+}
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    next_pull: AtomicU64,
+    next_push: AtomicU64,
+    /// Handlers that have not answered yet.
+    running: AtomicUsize,
+    /// The phase is `Open`: what `state` says, readable without the lock.
+    open: AtomicBool,
+    /// Signals that the outbox has room again, or never will.
+    room: Notify,
+    ended: Notify,
+    pub(super) id: Mutex<Arc<str>>,
+    pub(crate) env: Arc<Env>,
+    pub(super) local: Addr,
+    pub(super) peer: Addr,
+    pub(super) values: Values,
+}
+
+struct State {
+    phase: Phase,
+    pending: Pending,
+    outbox: Outbox,
+    /// Bytes taken from the outbox by the driver and not yet written.
+    flushing: usize,
+    /// Somebody waits for `room`.
+    waiting_for_room: bool,
+    /// The driver's, once it has run.
+    driver: Option<Waker>,
+    /// The driver will look at the outbox by itself, so nobody needs to wake it.
+    awake: bool,
+    /// Why the session left `Open`.
+    reason: Option<Reason>,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Closed(Closed),
+    /// The outbox is over its limit; wait for room and try again.
+    Full,
+}
+
+/// Why a session came to its end.
+#[derive(Clone, Debug)]
+pub(crate) enum Reason {
+    Idle(Duration),
+    Io(Arc<io::Error>),
+    Local,
+    Peer,
+    Protocol(Arc<ProtocolError>),
+    RuntimeGone,
+    Stalled(Duration),
+    Unsupported(i32),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle(limit) => write!(f, "no packet came within the read timeout of {limit:?}"),
+            Self::Io(_) => f.write_str("the connection broke"),
+            Self::Local => f.write_str("closed on this side"),
+            Self::Peer => f.write_str("closed by the peer"),
+            Self::Protocol(_) => f.write_str("the peer sent a packet that cannot be read"),
+            Self::RuntimeGone => f.write_str("the runtime of this side was shut down"),
+            Self::Stalled(limit) => write!(
+                f,
+                "the peer took no data within the write timeout of {limit:?}"
+            ),
+            Self::Unsupported(kind) => {
+                write!(f, "the peer sent a packet of the unsupported type {kind}")
+            }
+        }
+    }
+}
+
+impl StdError for Reason {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Io(error) => Some(error.as_ref()),
+            Self::Protocol(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// The source of errors about a session that is no longer open.
+#[derive(Debug)]
+pub(crate) struct Closed(Option<Reason>);
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection is closed")
+    }
+}
+
+impl StdError for Closed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .as_ref()
+            .map(|reason| reason as &(dyn StdError + 'static))
+    }
+}
+
+/// What kind of packet a frame holds; decides in which phase it may still go.
+#[derive(Debug)]
+pub(crate) enum Frame<'a> {
+    Pull { seq: u64, waker: &'a Waker },
+    Push,
+    Reply,
+}
+
+impl Shared {
+    pub(crate) fn new(id: Arc<str>, env: Arc<Env>, local: Addr, peer: Addr) -> Self {
+        Self {
+            state: Mutex::new(State {
+                phase: Phase::Open,
+                pending: Pending::default(),
+                outbox: Outbox::default(),
+                flushing: 0,
+                waiting_for_room: false,
+                driver: None,
+                awake: true,
+                reason: None,
+            }),
+            next_pull: AtomicU64::new(0),
+            next_push: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            open: AtomicBool::new(true),
+            room: Notify::new(),
+            ended: Notify::new(),
+            id: Mutex::new(id),
+            env,
+            local,
+            peer,
+            values: Values::default(),
+        }
+    }
+
+    /// Nothing foreign runs under this lock but wakers, and a poisoned table is still a consistent one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_pull(&self) -> u64 {
+        self.next_pull.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_push(&self) -> u64 {
+        self.next_push.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Takes an encoded frame for the next flush; leaves `frame` empty if it did.
+    pub(crate) fn enqueue(&self, kind: Frame<'_>, frame: &mut Vec<u8>) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let last = match kind {
+            Frame::Pull { .. } => Phase::Open,
+            Frame::Push | Frame::Reply => Phase::Finishing,
+        };
+        let pushes_after_close = matches!(kind, Frame::Push) && state.phase == Phase::Draining;
+        if state.phase > last || pushes_after_close {
+            return Err(Refused::Closed(Closed(state.reason.clone())));
+        }
+        if state.outbox.len() + state.flushing >= self.env.write_buffer {
+            state.waiting_for_room = true;
+            return Err(Refused::Full);
+        }
+        if let Frame::Pull { seq, waker } = kind {
+            state.pending.insert(seq, waker.clone());
+        }
+        state.outbox.push(frame);
+        let driver = state.rouse();
+        drop(state);
+        wake(driver);
+        Ok(())
+    }
+
+    /// Takes a frame whatever waits already: for short answers that must not be lost.
+    pub(crate) fn enqueue_at_any_rate(&self, frame: &mut Vec<u8>) {
+        let mut state = self.lock();
+        if state.phase == Phase::Ended {
+            return;
+        }
+        state.outbox.push(frame);
+        let driver = state.rouse();
+        drop(state);
+        wake(driver);
+    }
+
+    /// Waits until the outbox may have room again, or the session has ended.
+    pub(crate) async fn wait_for_room(&self) {
+        let room = self.room.notified();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        {
+            let mut state = self.lock();
+            let full = state.outbox.len() + state.flushing >= self.env.write_buffer;
+            if !full || state.phase == Phase::Ended {
+                return;
+            }
+            state.waiting_for_room = true;
+        }
+        room.await;
+    }
+
+    /// The reply of a pull, if it is here; `Err` if none will come.
+    pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Packet>, Closed> {
+        let mut state = self.lock();
+        match state.pending.poll(seq, waker) {
+            Progress::Answered(packet) => Ok(Some(packet)),
+            Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
+            Progress::Waiting => {
+                state.pending.forget(seq);
+                Err(Closed(state.reason.clone()))
+            }
+            Progress::Unknown => Err(Closed(state.reason.clone())),
+        }
+    }
+
+    /// The caller of a pull has gone away.
+    pub(crate) fn forget_pull(&self, seq: u64) {
+        let mut state = self.lock();
+        state.pending.forget(seq);
+        let driver = state.rouse_if_draining();
+        drop(state);
+        wake(driver);
+    }
+
+    /// Hands a reply to the pull that waits for it.
+    pub(crate) fn answer(&self, packet: Packet) -> Result<Waker, Packet> {
+        self.lock().pending.answer(packet)
+    }
+
+    /// A handler starts; `false` if too many run already.
+    pub(crate) fn handler_starts(&self) -> bool {
+        // SeqCst here, in `handler_ends` and where the phase changes: either the driver sees the count, or the handler
+        // sees that the session is no longer open and wakes the driver.
+        self.running.fetch_add(1, Ordering::SeqCst) < self.env.max_handlers
+    }
+
+    pub(crate) fn handler_ends(&self) {
+        let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Only a session on its way out waits for its handlers.
+        if last && !self.is_open() {
+            let driver = self.lock().rouse_if_draining();
+            wake(driver);
+        }
+    }
+
+    /// Starts the orderly end on this side. `false` if it had begun already.
+    pub(crate) fn drain(&self) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        state.phase = Phase::Draining;
+        self.open.store(false, Ordering::SeqCst);
+        state.reason = Some(Reason::Local);
+        let driver = state.rouse();
+        drop(state);
+        wake(driver);
+        true
+    }
+
+    /// Goes on to `Finishing` or `Ended`: pulls in flight fail now.
+    pub(crate) fn end(&self, phase: Phase, reason: Reason) {
+        let mut state = self.lock();
+        if state.phase >= phase {
+            return;
+        }
+        state.phase = phase;
+        self.open.store(false, Ordering::SeqCst);
+        state.reason.get_or_insert(reason);
+        let wakers = state.pending.wakers();
+        if phase == Phase::Ended {
+            state.outbox.clear();
+        }
+        let driver = state.rouse();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        wake(driver);
+        if phase == Phase::Ended {
+            self.room.notify_waiters();
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Waits until the session has ended.
+    pub(crate) async fn ended(&self) {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if self.phase() != Phase::Ended {
+            ended.await;
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.lock().reason.clone()
+    }
+
+    pub(super) fn waiting_pulls(&self) -> usize {
+        self.lock().pending.waiting()
+    }
+}
+
+/// The driver's side.
+impl Shared {
+    /// The driver is at work, and finds by itself what is put into the outbox.
+    pub(crate) fn driver_wakes(&self, waker: &Waker) -> Phase {
+        let mut state = self.lock();
+        state.awake = true;
+        match &mut state.driver {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        state.phase
+    }
+
+    /// The driver is about to rest. `false` if there is something to write after all, which a `blocked` driver cannot.
+    pub(crate) fn driver_rests(&self, blocked: bool) -> bool {
+        let mut state = self.lock();
+        state.awake = !state.outbox.is_empty() && !blocked;
+        !state.awake
+    }
+
+    /// Moves what has gathered to the flush. `written` bytes of the last one are out.
+    pub(crate) fn refill(&self, flush: &mut Flush, written: usize) {
+        let mut state = self.lock();
+        state.flushing -= written;
+        if flush.is_empty() {
+            flush.take(&mut state.outbox);
+            state.flushing += flush.len();
+        }
+        let queued = state.outbox.len() + state.flushing;
+        let room = state.waiting_for_room && queued < self.env.write_buffer;
+        if room {
+            state.waiting_for_room = false;
+        }
+        drop(state);
+        if room {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// More than one call is under way, so more frames are likely to come within this turn of the scheduler.
+    pub(crate) fn expects_more_frames(&self) -> bool {
+        let state = self.lock();
+        !state.outbox.is_empty()
+            && state.pending.waiting() + self.running.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether all that the present phase waits for is done, apart from writing.
+    pub(crate) fn is_drained(&self) -> bool {
+        let state = self.lock();
+        let idle = self.running.load(Ordering::SeqCst) == 0 && state.outbox.is_empty();
+        match state.phase {
+            Phase::Open => false,
+            Phase::Draining => idle && state.pending.waiting() == 0,
+            Phase::Finishing => idle,
+            Phase::Ended => true,
+        }
+    }
+
+    /// Gives memory back after a burst.
+    pub(crate) fn trim(&self) {
+        let mut state = self.lock();
+        state.pending.trim();
+        state.outbox.trim();
+    }
+}
+
+impl State {
+    /// The driver's waker, if it has to be woken.
+    fn rouse(&mut self) -> Option<Waker> {
+        if self.awake {
+            return None;
+        }
+        self.awake = true;
+        self.driver.clone()
+    }
+
+    fn rouse_if_draining(&mut self) -> Option<Waker> {
+        if self.phase == Phase::Open {
+            return None;
+        }
+        self.rouse()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

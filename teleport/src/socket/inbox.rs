@@ -1,0 +1,87 @@
+//! What has been read and not yet parsed: one buffer per connection, which packets are slices of.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::BytesMut;
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
+
+use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
+
+/// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    buffer: BytesMut,
+    /// How much room the next read should find; follows the traffic.
+    room: usize,
+    /// Bytes that the packet in hand still wants, as far as known. A claim of the peer's: it guides the
+    /// size of reads, within `STEP`.
+    wanted: usize,
+}
+
+/// An idle connection keeps no more than this.
+const IDLE: usize = 512;
+/// Reads grow up to this while they come back full.
+const READ: usize = 64 * 1024;
+/// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read.
+const STEP: usize = 256 * 1024;
+
+impl Inbox {
+    /// The next whole packet that is already here.
+    pub(crate) fn next(
+        &mut self,
+        protocol: &dyn Protocol,
+        limits: &Limits,
+    ) -> Result<Option<Packet>, ProtocolError> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        match protocol.decode(&mut self.buffer, limits)? {
+            Decoded::Packet(packet) => {
+                self.wanted = 0;
+                Ok(Some(packet))
+            }
+            Decoded::NeedMore { bytes } => {
+                self.wanted = bytes;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads once. 0 is the end of the stream.
+    pub(crate) fn poll_read<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room();
+        let spare = self.buffer.capacity() - self.buffer.len();
+        let count = ready!(poll_read_buf(Pin::new(reader), cx, &mut self.buffer))?;
+        if count == spare {
+            self.room = (self.room * 4).clamp(IDLE, READ);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Gives back what a burst has taken, if nothing waits to be parsed.
+    pub(crate) fn trim(&mut self) {
+        if self.buffer.is_empty() && (self.buffer.capacity() > IDLE || self.room > IDLE) {
+            self.buffer = BytesMut::new();
+            self.room = IDLE;
+        }
+    }
+
+    fn make_room(&mut self) {
+        let step = STEP.max(self.buffer.len());
+        let room = self.wanted.min(step).max(self.room.max(IDLE));
+        let spare = self.buffer.capacity() - self.buffer.len();
+        // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
+        if spare < room / 4 || spare < self.wanted.min(step) {
+            self.buffer.reserve(room);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes in and bytes out of one connection, over any `AsyncRead + AsyncWrite`.
+
+pub(crate) mod inbox;
+pub(crate) mod outbox;
+pub(crate) mod transport;

@@ -1,0 +1,416 @@
+//! Uris: which path they name, and what their query says (wire specification, section 3.5). Pure functions.
+
+use std::{borrow::Cow, fmt};
+
+/// A uri taken apart. Scheme, user and host are checked and forgotten; the fragment belongs to nobody.
+///
+/// ```
+/// use teleport::uri::Uri;
+///
+/// let uri = Uri::parse("/group/home%20page?peer_id=7&tag=a+b")?;
+/// assert_eq!(uri.path(), "/group/home page");
+/// assert_eq!(uri.query_value("tag").as_deref(), Some("a b"));
+/// # Ok::<(), teleport::uri::UriError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uri<'a> {
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Uri<'a> {
+    /// Takes a uri apart. Blanks and non-ASCII characters may stand unescaped in path and query.
+    ///
+    /// # Errors
+    /// A broken escape in path or fragment, a control character anywhere, a malformed scheme, host or port, or a colon in the
+    /// first segment of a relative path. A broken escape in the query is no error.
+    pub fn parse(uri: &'a str) -> Result<Self, UriError> {
+        let (main, fragment) = match uri.split_once('#') {
+            Some((main, fragment)) => (main, fragment),
+            None => (uri, ""),
+        };
+        let parsed = Self::parse_main(main).map_err(|kind| UriError::new(main, kind))?;
+        check_escapes(fragment).map_err(|kind| UriError::new(uri, kind))?;
+        if fragment.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(UriError::new(uri, Kind::Control));
+        }
+        Ok(parsed)
+    }
+
+    fn parse_main(uri: &'a str) -> Result<Self, Kind> {
+        if uri.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(Kind::Control);
+        }
+        let (has_scheme, rest) = skip_scheme(uri)?;
+        let (mut path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if !path.starts_with('/') {
+            if has_scheme {
+                // `a:b` names no path at all.
+                return Ok(Self { path: "", query });
+            }
+            let first = path.split('/').next().unwrap_or_default();
+            if first.contains(':') {
+                return Err(Kind::ColonInFirstSegment);
+            }
+        }
+        if let Some(rest) = path.strip_prefix("//")
+            && (has_scheme || !rest.starts_with('/'))
+        {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at(end);
+            check_authority(authority)?;
+            path = rest;
+        }
+        check_escapes(path)?;
+        Ok(Self { path, query })
+    }
+
+    /// The path, percent-decoded: what routes are matched by. Not cleaned: `/a/../b` is just a name.
+    #[must_use]
+    pub fn path(&self) -> Cow<'a, str> {
+        decode(self.path, false).unwrap_or(Cow::Borrowed(self.path))
+    }
+
+    /// The query as it stands there, without the `?`.
+    #[must_use]
+    pub fn raw_query(&self) -> &'a str {
+        self.query
+    }
+
+    /// The decoded pairs of the query in order. `+` is a blank; a pair with a broken escape or a `;` is left out.
+    pub fn query(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+        let pairs = self.query.split('&');
+        pairs
+            .filter(|pair| !pair.is_empty() && !pair.contains(';'))
+            .filter_map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Some((decode(name, true)?, decode(value, true)?))
+            })
+    }
+
+    /// The first value of a query parameter.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut pairs = self.query();
+        pairs
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    }
+}
+
+/// Puts a route below a prefix: `/` between them, once, and in front.
+///
+/// ```
+/// # use teleport::uri::join;
+/// assert_eq!(join("group", "/home/test"), "/group/home/test");
+/// assert_eq!(join("/", "/home"), "/home");
+/// ```
+#[must_use]
+pub fn join(prefix: &str, route: &str) -> String {
+    let mut joined = String::with_capacity(prefix.len() + route.len() + 2);
+    for part in [prefix, route] {
+        let part = part.trim_matches('/');
+        if !part.is_empty() {
+            joined.push('/');
+            joined.push_str(part);
+        }
+    }
+    if route.ends_with('/') && route.len() > 1 {
+        joined.push('/');
+    }
+    joined
+}
+
+/// Whether there is a scheme, and what comes behind it.
+fn skip_scheme(uri: &str) -> Result<(bool, &str), Kind> {
+    for (at, byte) in uri.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => {}
+            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
+            b':' if at == 0 => return Err(Kind::MissingScheme),
+            b':' => return Ok((true, uri.get(at + 1..).unwrap_or_default())),
+            _ => break,
+        }
+    }
+    Ok((false, uri))
+}
+
+fn check_authority(authority: &str) -> Result<(), Kind> {
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (user, host),
+        None => ("", authority),
+    };
+    check_host(host)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
+    if !user.bytes().all(allowed) {
+        return Err(Kind::UserInfo);
+    }
+    check_escapes(user)
+}
+
+fn check_host(host: &str) -> Result<(), Kind> {
+    let port = if host.starts_with('[') {
+        let (_, port) = host.rsplit_once(']').ok_or(Kind::MissingBracket)?;
+        port
+    } else {
+        host.rfind(':')
+            .and_then(|at| host.get(at..))
+            .unwrap_or_default()
+    };
+    let digits = port.strip_prefix(':').unwrap_or_default();
+    if !(port.is_empty()
+        || port.starts_with(':') && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return Err(Kind::Port(port.to_owned()));
+    }
+    let forbidden = |byte: u8| {
+        byte.is_ascii()
+            && !byte.is_ascii_alphanumeric()
+            && !b"-_.~!$&'()*+,;=:[]<>\"%".contains(&byte)
+    };
+    if let Some(byte) = host.bytes().find(|byte| forbidden(*byte)) {
+        return Err(Kind::HostCharacter(char::from(byte)));
+    }
+    check_escapes(host)
+}
+
+fn check_escapes(text: &str) -> Result<(), Kind> {
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let escape = rest.get(at..).unwrap_or_default();
+        if hex(escape.as_bytes()).is_none() {
+            return Err(Kind::Escape(escape.chars().take(3).collect()));
+        }
+        rest = escape.get(3..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The byte behind `%XX` at the start of `escape`.
+fn hex(escape: &[u8]) -> Option<u8> {
+    match escape {
+        [b'%', high, low, ..] => {
+            let high = char::from(*high).to_digit(16)?;
+            let low = char::from(*low).to_digit(16)?;
+            u8::try_from(high << 4 | low).ok()
+        }
+        _ => None,
+    }
+}
+
+/// `None` if an escape is broken. Bytes that are not UTF-8 become U+FFFD.
+fn decode(text: &str, plus_is_blank: bool) -> Option<Cow<'_, str>> {
+    let special = |byte: u8| byte == b'%' || plus_is_blank && byte == b'+';
+    if !text.bytes().any(special) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'%' => {
+                let (digits, after) = after.split_at_checked(2)?;
+                out.push(hex(&[b'%', *digits.first()?, *digits.last()?])?);
+                rest = after;
+            }
+            b'+' if plus_is_blank => out.push(b' '),
+            other => out.push(other),
+        }
+    }
+    Some(Cow::Owned(match String::from_utf8(out) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    }))
+}
+
+/// A text that is no uri. Its message is the one that a Go peer sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UriError {
+    uri: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    ColonInFirstSegment,
+    Control,
+    Escape(String),
+    HostCharacter(char),
+    MissingBracket,
+    MissingScheme,
+    Port(String),
+    UserInfo,
+}
+
+impl UriError {
+    fn new(uri: &str, kind: Kind) -> Self {
+        Self {
+            uri: uri.to_owned(),
+            kind,
+        }
+    }
+}
+
+impl fmt::Display for UriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "parse {}: ", Quoted(&self.uri))?;
+        match &self.kind {
+            Kind::ColonInFirstSegment => {
+                f.write_str("first path segment in URL cannot contain colon")
+            }
+            Kind::Control => f.write_str("net/url: invalid control character in URL"),
+            Kind::Escape(escape) => write!(f, "invalid URL escape {}", Quoted(escape)),
+            Kind::HostCharacter(char) => {
+                let mut buffer = [0; 4];
+                write!(
+                    f,
+                    "invalid character {} in host name",
+                    Quoted(char.encode_utf8(&mut buffer))
+                )
+            }
+            Kind::MissingBracket => f.write_str("missing ']' in host"),
+            Kind::MissingScheme => f.write_str("missing protocol scheme"),
+            Kind::Port(port) => write!(f, "invalid port {} after host", Quoted(port)),
+            Kind::UserInfo => f.write_str("net/url: invalid userinfo"),
+        }
+    }
+}
+
+impl std::error::Error for UriError {}
+
+/// A text in quotes, as Go's `%q` prints it.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for char in self.0.chars() {
+            match char {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\u{7}' => f.write_str("\\a")?,
+                '\u{8}' => f.write_str("\\b")?,
+                '\u{c}' => f.write_str("\\f")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                '\u{b}' => f.write_str("\\v")?,
+                control if control.is_ascii_control() => {
+                    write!(f, "\\x{:02x}", u32::from(control))?
+                }
+                other => write!(f, "{other}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(uri: &str) -> String {
+        Uri::parse(uri).unwrap().path().into_owned()
+    }
+
+    #[test]
+    fn the_path_is_decoded_and_not_cleaned() {
+        let table = [
+            ("/x/ret/url", "/x/ret/url"),
+            ("/x/%72et/u%72l?x=1", "/x/ret/url"),
+            ("tp://user@host:9090/x/y?k=v", "/x/y"),
+            ("//host/x/y", "/x/y"),
+            ("///x", "///x"),
+            ("/a/../b", "/a/../b"),
+            ("/a//b", "/a//b"),
+            ("/a/", "/a/"),
+            ("a", "a"),
+            ("a:b", ""),
+            ("", ""),
+            ("*", "*"),
+            ("/名 前", "/名 前"),
+            ("/a?b#c", "/a"),
+            ("/%ff", "/\u{fffd}"),
+            ("http://[::1]:80/x", "/x"),
+        ];
+        for (uri, expected) in table {
+            assert_eq!(path(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_uri_says_why_in_go_s_words() {
+        let table = [
+            ("/a/%zz", r#"parse "/a/%zz": invalid URL escape "%zz""#),
+            ("/a/%2", r#"parse "/a/%2": invalid URL escape "%2""#),
+            (":foo", r#"parse ":foo": missing protocol scheme"#),
+            (
+                "http://[::1/x",
+                r#"parse "http://[::1/x": missing ']' in host"#,
+            ),
+            (
+                "/ctl/\u{7f}",
+                r#"parse "/ctl/\x7f": net/url: invalid control character in URL"#,
+            ),
+            (
+                "/a\nb",
+                r#"parse "/a\nb": net/url: invalid control character in URL"#,
+            ),
+            (
+                "1a:b",
+                r#"parse "1a:b": first path segment in URL cannot contain colon"#,
+            ),
+            (
+                "//ho st/x",
+                r#"parse "//ho st/x": invalid character " " in host name"#,
+            ),
+            (
+                "//host:port/x",
+                r#"parse "//host:port/x": invalid port ":port" after host"#,
+            ),
+            ("/a#%zz", r#"parse "/a#%zz": invalid URL escape "%zz""#),
+        ];
+        for (uri, expected) in table {
+            assert_eq!(Uri::parse(uri).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn query_pairs_keep_their_order_and_broken_ones_are_left_out() {
+        let uri = Uri::parse("/x?a;b=1&bad=%zz&ok=1&a=+%26&a=2&&c&%E4%BD%A0=x#f").unwrap();
+        let pairs: Vec<_> = uri.query().collect();
+        let expected = [("ok", "1"), ("a", " &"), ("a", "2"), ("c", ""), ("你", "x")];
+        assert_eq!(
+            pairs,
+            expected.map(|(name, value)| (name.into(), value.into()))
+        );
+        assert_eq!(uri.query_value("a").as_deref(), Some(" &"));
+        assert_eq!(uri.query_value("none"), None);
+        assert_eq!(Uri::parse("/x?").unwrap().raw_query(), "");
+    }
+
+    #[test]
+    fn prefixes_are_joined_by_single_slashes() {
+        let table = [
+            ("", "/a", "/a"),
+            ("/g", "/a/b", "/g/a/b"),
+            ("/g/", "a", "/g/a"),
+            ("g", "", "/g"),
+            ("/g/h", "/a/", "/g/h/a/"),
+        ];
+        for (prefix, route, expected) in table {
+            assert_eq!(join(prefix, route), expected);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_uri_or_an_error(text in ".*") {
+            if let Ok(uri) = Uri::parse(&text) {
+                let _ = uri.path();
+                uri.query().count();
+            }
+        }
+    }
+}
