@@ -24,7 +24,7 @@ fn main() {
         .name("Bench")
         .package("bench")
         .method(unary("add", "Add", "crate::message::Pair"))
-        .method(unary("slow", "Slow", "crate::message::Pair"))
+        .method(unary("perform", "Perform", "crate::message::Pair"))
         .method(unary("echo", "Echo", "crate::message::Blob"))
         .method(note)
         .build();

@@ -6,12 +6,16 @@ use std::net::SocketAddr;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 
+use crate::load::{Load, Op};
 use crate::message::{Blob, Pair};
 
 pub mod echo;
 pub mod raw;
 pub mod tarpc;
+pub mod teleport;
+pub mod tonic;
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -21,7 +25,59 @@ pub enum Contender {
     Echo,
     /// The bar: the same frames, by hand.
     Raw,
+    /// teleport's typed client with protobuf bodies.
+    Teleport,
+    /// teleport's typed client with JSON bodies.
+    TeleportJson,
+    /// teleport's call by uri with protobuf bodies.
+    TeleportUntyped,
     Tarpc,
+    Tonic,
+}
+
+impl Contender {
+    /// The name on the command line and in the reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Raw => "raw",
+            Self::Teleport => "teleport",
+            Self::TeleportJson => "teleport-json",
+            Self::TeleportUntyped => "teleport-untyped",
+            Self::Tarpc => "tarpc",
+            Self::Tonic => "tonic",
+        }
+    }
+
+    /// Whether it can do this work at all.
+    pub fn can(self, load: &Load) -> bool {
+        let slow_neighbour = load.neighbour.is_some();
+        match self {
+            Self::Echo => matches!(load.op, Op::Add | Op::Echo) && !load.gzip && !slow_neighbour,
+            Self::Raw => matches!(load.op, Op::Add | Op::Echo | Op::Push | Op::Idle) && !load.gzip && !slow_neighbour,
+            Self::Teleport => true,
+            Self::TeleportJson => matches!(load.op, Op::Add | Op::Push) && !slow_neighbour,
+            Self::TeleportUntyped => load.op == Op::Add && !slow_neighbour,
+            Self::Tarpc => load.op != Op::Push && !load.gzip,
+            Self::Tonic => load.op != Op::Nested,
+        }
+    }
+
+    /// Starts the server in a task; gives its address. `routes` only matters to teleport.
+    pub async fn serve(self, routes: usize) -> Result<SocketAddr> {
+        if matches!(self, Self::Teleport | Self::TeleportJson | Self::TeleportUntyped) {
+            return teleport::serve(routes).await;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        match self {
+            Self::Echo => drop(tokio::spawn(echo::serve(listener))),
+            Self::Raw => drop(tokio::spawn(raw::serve(listener))),
+            Self::Tarpc => drop(tokio::spawn(tarpc::serve(listener))),
+            _ => drop(tokio::spawn(tonic::serve(listener))),
+        }
+        Ok(addr)
+    }
 }
 
 /// One session of a contender with its server. A clone is another handle of the same session.

@@ -1,6 +1,7 @@
 //! The bar: teleport's frames over one connection, written by hand for this one service.
 
 mod client;
+mod pending;
 mod server;
 
 pub use client::RawClient;
