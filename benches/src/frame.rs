@@ -86,7 +86,9 @@ fn patch(out: &mut [u8], at: usize) {
 
 /// Reads the packet at the front of `buffer`.
 pub fn parse(buffer: &[u8]) -> Result<Parsed<'_>> {
-    let Some(header_len) = length_at(buffer, 0) else { return Ok(Parsed::Need(4)) };
+    let Some(header_len) = length_at(buffer, 0) else {
+        return Ok(Parsed::Need(4));
+    };
     let Some(body_len) = length_at(buffer, 4 + header_len) else {
         return Ok(Parsed::Need(8 + header_len));
     };
@@ -95,10 +97,21 @@ pub fn parse(buffer: &[u8]) -> Result<Parsed<'_>> {
         return Ok(Parsed::Need(end));
     }
     let body_at = 8 + header_len + 1;
-    ensure!(header_len > 0 && buffer[4] == PROTOBUF, "the header is not protobuf");
-    ensure!(body_len > 0 && buffer[body_at - 1] == PROTOBUF, "the body is not protobuf");
+    ensure!(
+        header_len > 0 && buffer[4] == PROTOBUF,
+        "the header is not protobuf"
+    );
+    ensure!(
+        body_len > 0 && buffer[body_at - 1] == PROTOBUF,
+        "the body is not protobuf"
+    );
     let header = parse_header(&buffer[5..4 + header_len])?;
-    Ok(Parsed::Frame(Frame { header, body: &buffer[body_at..end], body_at, end }))
+    Ok(Parsed::Frame(Frame {
+        header,
+        body: &buffer[body_at..end],
+        body_at,
+        end,
+    }))
 }
 
 fn length_at(buffer: &[u8], at: usize) -> Option<usize> {
@@ -127,5 +140,10 @@ fn parse_header(mut bytes: &[u8]) -> Result<Header<'_>> {
         3 => Kind::Push,
         other => bail!("unexpected packet type {other}"),
     };
-    Ok(Header { seq, kind, uri, status })
+    Ok(Header {
+        seq,
+        kind,
+        uri,
+        status,
+    })
 }

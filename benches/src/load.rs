@@ -71,25 +71,39 @@ pub struct Load {
 impl Load {
     /// `in_flight` calls of this kind on one session.
     pub fn new(op: Op, in_flight: usize) -> Self {
-        Self { op, in_flight, sessions: 1, payload: 0, gzip: false, neighbour: None }
+        Self {
+            op,
+            in_flight,
+            sessions: 1,
+            payload: 0,
+            gzip: false,
+            neighbour: None,
+        }
     }
 
     /// The arguments that make a `drive` process read this load.
     pub fn to_args(&self) -> Vec<String> {
         let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
-            value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+            value()
+                .map(|value| value.get_name().to_owned())
+                .unwrap_or_default()
         };
         let mut args = vec![name(&|| self.op.to_possible_value())];
-        for (flag, number) in
-            [("--in-flight", self.in_flight), ("--sessions", self.sessions), ("--payload", self.payload)]
-        {
+        for (flag, number) in [
+            ("--in-flight", self.in_flight),
+            ("--sessions", self.sessions),
+            ("--payload", self.payload),
+        ] {
             args.extend([flag.to_owned(), number.to_string()]);
         }
         if self.gzip {
             args.push("--gzip".to_owned());
         }
         if let Some(neighbour) = self.neighbour {
-            args.extend(["--neighbour".to_owned(), name(&|| neighbour.to_possible_value())]);
+            args.extend([
+                "--neighbour".to_owned(),
+                name(&|| neighbour.to_possible_value()),
+            ]);
         }
         args
     }
@@ -105,7 +119,10 @@ pub struct Results {
 impl Results {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { recorder: Arc::new(Recorder::new()), failure: Arc::default() }
+        Self {
+            recorder: Arc::new(Recorder::new()),
+            failure: Arc::default(),
+        }
     }
 
     /// An error if any task has failed: then the figures are worth nothing.
@@ -127,7 +144,12 @@ impl Results {
 }
 
 /// Connects and starts the tasks; they go on until the process ends.
-pub async fn start(contender: Contender, addr: SocketAddr, load: &Load, results: &Results) -> Result<Sessions> {
+pub async fn start(
+    contender: Contender,
+    addr: SocketAddr,
+    load: &Load,
+    results: &Results,
+) -> Result<Sessions> {
     match contender {
         Contender::Echo => {
             for _ in 0..load.sessions {
@@ -157,7 +179,8 @@ async fn connect<C: Client>(addr: SocketAddr, load: &Load, results: &Results) ->
     for client in &sessions {
         match load.op {
             Op::Idle => drop(client.add(Pair { a: 1, b: 2 }).await?),
-            _ => (0..load.in_flight).for_each(|number| spawn_caller(client, load, &blob, number, results)),
+            _ => (0..load.in_flight)
+                .for_each(|number| spawn_caller(client, load, &blob, number, results)),
         }
         if let Some(neighbour) = load.neighbour {
             results.spawn(annoy(client.clone(), neighbour));
@@ -172,7 +195,12 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
     match load.op {
         Op::Push => results.spawn(async move {
             loop {
-                client.note(Pair { a: number, b: 12_345 }).await?;
+                client
+                    .note(Pair {
+                        a: number,
+                        b: 12_345,
+                    })
+                    .await?;
             }
         }),
         Op::Echo => {
@@ -181,7 +209,10 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                 let mut start = Instant::now();
                 loop {
                     let answer = client.echo(blob.clone(), gzip).await?;
-                    ensure!(answer.data.len() == blob.data.len(), "the blob came back in another size");
+                    ensure!(
+                        answer.data.len() == blob.data.len(),
+                        "the blob came back in another size"
+                    );
                     start = recorder.record(start);
                 }
             });
@@ -194,7 +225,10 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                 _ => None,
             };
             results.spawn(async move {
-                let mut args = Pair { a: task.map_or(number, |task| task as i32), b: 12_345 };
+                let mut args = Pair {
+                    a: task.map_or(number, |task| task as i32),
+                    b: 12_345,
+                };
                 let mut start = Instant::now();
                 loop {
                     let answer = match task {
@@ -219,6 +253,11 @@ async fn annoy<C: Client>(client: C, neighbour: Neighbour) -> Result<()> {
     let mut ticks = tokio::time::interval(NEIGHBOUR_EVERY);
     loop {
         ticks.tick().await;
-        client.perform(Pair { a: task as i32, b: 1 }).await?;
+        client
+            .perform(Pair {
+                a: task as i32,
+                b: 1,
+            })
+            .await?;
     }
 }

@@ -15,7 +15,10 @@ pub struct Pair {
 impl Pair {
     /// The answer to these arguments.
     pub fn answer(self) -> Self {
-        Self { a: self.a.wrapping_add(self.b), b: self.a.wrapping_sub(self.b) }
+        Self {
+            a: self.a.wrapping_add(self.b),
+            b: self.a.wrapping_sub(self.b),
+        }
     }
 }
 
@@ -29,8 +32,16 @@ pub struct Blob {
 impl Blob {
     /// `len` bytes of text that gzip shrinks to about a fifth, like a log or a document does.
     pub fn text(len: usize) -> Self {
-        const WORDS: [&str; 8] =
-            ["session ", "route ", "packet ", "{\"id\": ", "handler ", "reply, ", "flush\n", "peer "];
+        const WORDS: [&str; 8] = [
+            "session ",
+            "route ",
+            "packet ",
+            "{\"id\": ",
+            "handler ",
+            "reply, ",
+            "flush\n",
+            "peer ",
+        ];
         let mut text = String::with_capacity(len + 16);
         let mut state = 0x9e37_79b9_u32;
         while text.len() < len {

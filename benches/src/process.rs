@@ -55,8 +55,17 @@ impl Setup {
             sched_setaffinity(None, &cpus)?;
         }
         let limit = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-        Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )?;
+        Ok(tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?)
     }
 }
 
@@ -68,13 +77,16 @@ pub struct Served {
 }
 
 /// Serves until the process is ended.
-pub fn serve(contender: Contender, routes: usize, setup: Setup) -> Result<()> {
+pub fn serve(contender: Contender, routes: usize, in_flight: usize, setup: Setup) -> Result<()> {
     let runtime = setup.runtime()?;
     let control = TcpListener::bind("127.0.0.1:0")?;
     let control_addr = control.local_addr()?;
     usage::answer(control);
     runtime.block_on(async {
-        let served = Served { addr: contender.serve(routes).await?, control: control_addr };
+        let served = Served {
+            addr: contender.serve(routes, in_flight).await?,
+            control: control_addr,
+        };
         println!("{}", serde_json::to_string(&served)?);
         std::io::stdout().flush()?;
         std::future::pending().await
@@ -125,7 +137,13 @@ pub struct Times {
 }
 
 /// Puts `load` on a server and prints what was measured.
-pub fn drive(contender: Contender, load: &Load, served: Served, times: Times, setup: Setup) -> Result<()> {
+pub fn drive(
+    contender: Contender,
+    load: &Load,
+    served: Served,
+    times: Times,
+    setup: Setup,
+) -> Result<()> {
     ensure!(contender.can(load), "{} has no such work", contender.name());
     let runtime = setup.runtime()?;
     let results = Results::new();
@@ -161,7 +179,11 @@ async fn measure(
     let (seconds, client_end) = (start.elapsed().as_secs_f64(), Usage::now());
     let server_end = probe.usage()?;
     results.check()?;
-    let count = if load.op == Op::Push { server_end.notes - server.notes } else { latency.count };
+    let count = if load.op == Op::Push {
+        server_end.notes - server.notes
+    } else {
+        latency.count
+    };
     ensure!(count > 0, "nothing came through");
     Ok(Measured {
         seconds,
@@ -181,7 +203,10 @@ async fn measure_idle(
     probe: &mut Probe,
 ) -> Result<Measured> {
     // What the first session costs both processes once is not the price of a session.
-    let first = Load { sessions: 1, ..load.clone() };
+    let first = Load {
+        sessions: 1,
+        ..load.clone()
+    };
     let _first = load::start(contender, served.addr, &first, results).await?;
     tokio::time::sleep(SETTLE).await;
     let (server, client, start) = (probe.usage()?, Usage::now(), Instant::now());

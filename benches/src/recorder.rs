@@ -35,7 +35,9 @@ pub struct Latency {
 impl Recorder {
     /// An empty recorder: 100 ns to 60 s, three digits.
     pub fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::new(empty())) }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::new(empty())),
+        }
     }
 
     /// Records the time since `start`, and returns now.

@@ -30,10 +30,16 @@ pub enum Task {
 impl Task {
     /// The task that `args` ask for.
     pub fn of(args: Pair) -> Result<Self> {
-        [Self::Yield, Self::Channel, Self::Nested, Self::Sleep, Self::Compute]
-            .into_iter()
-            .find(|&task| task as i32 == args.a)
-            .context("no such task")
+        [
+            Self::Yield,
+            Self::Channel,
+            Self::Nested,
+            Self::Sleep,
+            Self::Compute,
+        ]
+        .into_iter()
+        .find(|&task| task as i32 == args.a)
+        .context("no such task")
     }
 
     /// Does what does not need the contender, and answers like `add`.
@@ -70,6 +76,9 @@ async fn ask(args: Pair) -> Result<Pair> {
         sender
     });
     let (reply, answer) = oneshot::channel();
-    adder.send((args, reply)).await.context("the adder has ended")?;
+    adder
+        .send((args, reply))
+        .await
+        .context("the adder has ended")?;
     Ok(answer.await?)
 }

@@ -48,7 +48,10 @@ fn resident() -> (u64, u64) {
         let line = status.lines().find(|line| line.starts_with(name))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
-    (field("VmRSS:").unwrap_or(0) * 1024, field("VmHWM:").unwrap_or(0) * 1024)
+    (
+        field("VmRSS:").unwrap_or(0) * 1024,
+        field("VmHWM:").unwrap_or(0) * 1024,
+    )
 }
 
 /// Answers every line on `listener` with the counters, on a thread that sleeps otherwise.

@@ -39,17 +39,31 @@ pub async fn serve(listener: TcpListener) -> Result<()> {
 
 /// The frame of the small call, or one with a body of `payload` bytes.
 fn template(payload: usize) -> Vec<u8> {
-    let header = Header { seq: 1 << 32, kind: Kind::Pull, uri: b"/bench/add", status: 0 };
+    let header = Header {
+        seq: 1 << 32,
+        kind: Kind::Pull,
+        uri: b"/bench/add",
+        status: 0,
+    };
     let mut bytes = Vec::new();
     frame::encode(&mut bytes, header, |out| match payload {
-        0 => Pair { a: 30_000, b: 12_345 }.encode_raw(out),
+        0 => Pair {
+            a: 30_000,
+            b: 12_345,
+        }
+        .encode_raw(out),
         len => out.resize(out.len() + len, b'x'),
     });
     bytes
 }
 
 /// Keeps `in_flight` frames under way on a session of its own, for ever.
-pub async fn drive(addr: SocketAddr, in_flight: usize, payload: usize, recorder: Arc<Recorder>) -> Result<()> {
+pub async fn drive(
+    addr: SocketAddr,
+    in_flight: usize,
+    payload: usize,
+    recorder: Arc<Recorder>,
+) -> Result<()> {
     let frame = template(payload);
     let copies = (CHUNK / frame.len()).max(1);
     let block = frame.repeat(copies);

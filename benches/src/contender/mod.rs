@@ -54,7 +54,11 @@ impl Contender {
         let slow_neighbour = load.neighbour.is_some();
         match self {
             Self::Echo => matches!(load.op, Op::Add | Op::Echo) && !load.gzip && !slow_neighbour,
-            Self::Raw => matches!(load.op, Op::Add | Op::Echo | Op::Push | Op::Idle) && !load.gzip && !slow_neighbour,
+            Self::Raw => {
+                matches!(load.op, Op::Add | Op::Echo | Op::Push | Op::Idle)
+                    && !load.gzip
+                    && !slow_neighbour
+            }
             Self::Teleport => true,
             Self::TeleportJson => matches!(load.op, Op::Add | Op::Push) && !slow_neighbour,
             Self::TeleportUntyped => load.op == Op::Add && !slow_neighbour,
@@ -63,9 +67,13 @@ impl Contender {
         }
     }
 
-    /// Starts the server in a task; gives its address. `routes` only matters to teleport.
-    pub async fn serve(self, routes: usize) -> Result<SocketAddr> {
-        if matches!(self, Self::Teleport | Self::TeleportJson | Self::TeleportUntyped) {
+    /// Starts the server in a task; gives its address. `routes` only matters to teleport, the calls `in_flight` to be
+    /// expected on one session only to tonic.
+    pub async fn serve(self, routes: usize, in_flight: usize) -> Result<SocketAddr> {
+        if matches!(
+            self,
+            Self::Teleport | Self::TeleportJson | Self::TeleportUntyped
+        ) {
             return teleport::serve(routes).await;
         }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -74,7 +82,7 @@ impl Contender {
             Self::Echo => drop(tokio::spawn(echo::serve(listener))),
             Self::Raw => drop(tokio::spawn(raw::serve(listener))),
             Self::Tarpc => drop(tokio::spawn(tarpc::serve(listener))),
-            _ => drop(tokio::spawn(tonic::serve(listener))),
+            _ => drop(tokio::spawn(tonic::serve(listener, in_flight))),
         }
         Ok(addr)
     }

@@ -38,7 +38,10 @@ struct Handlers {
 impl Handlers {
     async fn nested(&self, args: Pair) -> Result<Pair> {
         static SELF: OnceCell<TarpcClient> = OnceCell::const_new();
-        SELF.get_or_try_init(|| TarpcClient::connect(self.addr)).await?.add(args).await
+        SELF.get_or_try_init(|| TarpcClient::connect(self.addr))
+            .await?
+            .add(args)
+            .await
     }
 }
 
@@ -63,13 +66,19 @@ impl Bench for Handlers {
 
 /// Accepts for ever.
 pub async fn serve(listener: TcpListener) -> Result<()> {
-    let handlers = Handlers { addr: listener.local_addr()? };
+    let handlers = Handlers {
+        addr: listener.local_addr()?,
+    };
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let framed = Framing::new().max_frame_length(FRAME_MAX).new_framed(stream);
+        let framed = Framing::new()
+            .max_frame_length(FRAME_MAX)
+            .new_framed(stream);
         let transport = tarpc::serde_transport::new(framed, Bincode::default());
-        let config = ServerConfig { pending_response_buffer: IN_FLIGHT_MAX };
+        let config = ServerConfig {
+            pending_response_buffer: IN_FLIGHT_MAX,
+        };
         let channel = BaseChannel::new(config, transport);
         let requests = channel.execute(handlers.clone().serve());
         tokio::spawn(requests.for_each(|response| async {
@@ -103,6 +112,9 @@ impl Client for TarpcClient {
     }
 
     async fn perform(&self, task: Pair) -> Result<Pair> {
-        self.0.perform(context::current(), task).await?.map_err(anyhow::Error::msg)
+        self.0
+            .perform(context::current(), task)
+            .await?
+            .map_err(anyhow::Error::msg)
     }
 }

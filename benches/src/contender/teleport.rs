@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context as _, Result};
 use teleport::{
-    CodecId, ConnOptions, Peer, PeerConfig, Protobuf, PullController, PullCtx, PushController, Router,
-    Session, Status, pull_controller, push_controller,
+    CodecId, ConnOptions, Peer, PeerConfig, Protobuf, PullController, PullCtx, PushController,
+    Router, Session, Status, pull_controller, push_controller,
 };
 use tokio::sync::OnceCell;
 
@@ -41,7 +41,10 @@ impl Bench {
 async fn nested(ctx: &PullCtx, args: Pair) -> Result<Pair> {
     static SELF: OnceCell<TypedProtobuf> = OnceCell::const_new();
     let addr = ctx.session().local_addr().to_string().parse()?;
-    SELF.get_or_try_init(|| TypedProtobuf::connect(addr)).await?.add(args).await
+    SELF.get_or_try_init(|| TypedProtobuf::connect(addr))
+        .await?
+        .add(args)
+        .await
 }
 
 struct Notes;
@@ -55,11 +58,16 @@ impl Notes {
 
 /// Listens; `routes` more routes stand beside those that are called.
 pub async fn serve(routes: usize) -> Result<SocketAddr> {
-    let mut router = Router::new().merge(Bench.into_router()).merge(Notes.into_router());
+    let mut router = Router::new()
+        .merge(Bench.into_router())
+        .merge(Notes.into_router());
     for number in 0..routes {
         router = router.nest(&format!("/other/{number}"), Notes.into_router());
     }
-    let peer = Peer::builder().listen_at("127.0.0.1:0").routes(router).build()?;
+    let peer = Peer::builder()
+        .listen_at("127.0.0.1:0")
+        .routes(router)
+        .build()?;
     let listening = peer.listen().await?;
     Ok(listening.address().parse()?)
 }
@@ -68,10 +76,17 @@ pub async fn serve(routes: usize) -> Result<SocketAddr> {
 async fn dial(addr: SocketAddr, body_codec: CodecId) -> Result<Session> {
     static PEER: OnceCell<Peer> = OnceCell::const_new();
     static SESSIONS: AtomicU64 = AtomicU64::new(0);
-    let config = PeerConfig { body_codec, ..PeerConfig::default() };
-    let peer = PEER.get_or_try_init(async || Peer::builder().config(config).build()).await?;
+    let config = PeerConfig {
+        body_codec,
+        ..PeerConfig::default()
+    };
+    let peer = PEER
+        .get_or_try_init(async || Peer::builder().config(config).build())
+        .await?;
     let id = format!("{}", SESSIONS.fetch_add(1, Relaxed));
-    peer.dial_with(&addr.to_string(), ConnOptions::new().id(id)).await.context("dialing")
+    peer.dial_with(&addr.to_string(), ConnOptions::new().id(id))
+        .await
+        .context("dialing")
 }
 
 /// The generated client.
@@ -84,7 +99,10 @@ struct Typed {
 impl Typed {
     async fn connect(addr: SocketAddr, codec: CodecId) -> Result<(Self, Session)> {
         let session = dial(addr, codec).await?;
-        let typed = Self { bench: BenchClient::new(&session), notes: NotesPushClient::new(&session) };
+        let typed = Self {
+            bench: BenchClient::new(&session),
+            notes: NotesPushClient::new(&session),
+        };
         Ok((typed, session))
     }
 }
@@ -108,7 +126,9 @@ impl Client for TypedProtobuf {
 
     async fn echo(&self, blob: Blob, gzip: bool) -> Result<Blob> {
         if gzip {
-            let pull = self.session.pull::<_, Protobuf<Blob>>("/bench/echo", Protobuf(blob));
+            let pull = self
+                .session
+                .pull::<_, Protobuf<Blob>>("/bench/echo", Protobuf(blob));
             return Ok(pull.gzip(6).await?.0);
         }
         Ok(self.typed.bench.echo(blob).await?)
@@ -151,6 +171,10 @@ impl Client for Untyped {
     }
 
     async fn add(&self, args: Pair) -> Result<Pair> {
-        Ok(self.0.pull::<_, Protobuf<Pair>>("/bench/add", Protobuf(args)).await?.0)
+        Ok(self
+            .0
+            .pull::<_, Protobuf<Pair>>("/bench/add", Protobuf(args))
+            .await?
+            .0)
     }
 }

@@ -40,8 +40,20 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    async fn call(&self, uri: &'static [u8], want: Want, body: impl FnOnce(&mut Vec<u8>) + Unpin) -> Result<Answer> {
-        Call { shared: self, uri, want, body: Some(body), seq: None }.await
+    async fn call(
+        &self,
+        uri: &'static [u8],
+        want: Want,
+        body: impl FnOnce(&mut Vec<u8>) + Unpin,
+    ) -> Result<Answer> {
+        Call {
+            shared: self,
+            uri,
+            want,
+            body: Some(body),
+            seq: None,
+        }
+        .await
     }
 }
 
@@ -73,7 +85,11 @@ async fn read(mut stream: OwnedReadHalf, shared: &Shared) -> Result<()> {
 }
 
 /// Completes the calls whose replies are whole; gives how many bytes the next one lacks.
-fn complete(buffer: &mut BytesMut, pending: &mut Pending, wakers: &mut Vec<Waker>) -> Result<usize> {
+fn complete(
+    buffer: &mut BytesMut,
+    pending: &mut Pending,
+    wakers: &mut Vec<Waker>,
+) -> Result<usize> {
     loop {
         let frame = match frame::parse(buffer)? {
             Parsed::Frame(frame) => frame,
@@ -162,7 +178,9 @@ impl<F: FnOnce(&mut Vec<u8>) + Unpin> Future for Call<'_, F> {
             return Poll::Ready(Err(anyhow::anyhow!("the session is closed")));
         }
         if let Some(seq) = self.seq {
-            let Some(answer) = pending.take(seq, cx.waker()) else { return Poll::Pending };
+            let Some(answer) = pending.take(seq, cx.waker()) else {
+                return Poll::Pending;
+            };
             self.seq = None;
             return Poll::Ready(Ok(answer));
         }
@@ -206,14 +224,22 @@ impl Client for RawClient {
     }
 
     async fn add(&self, args: Pair) -> Result<Pair> {
-        match self.0.call(ADD, Want::Pair, |out| args.encode_raw(out)).await? {
+        match self
+            .0
+            .call(ADD, Want::Pair, |out| args.encode_raw(out))
+            .await?
+        {
             Answer::Pair(pair) => Ok(pair),
             Answer::Blob(_) => bail!("a blob where a pair was asked for"),
         }
     }
 
     async fn echo(&self, blob: Blob, _gzip: bool) -> Result<Blob> {
-        match self.0.call(ECHO, Want::Blob, |out| out.extend_from_slice(&blob.data)).await? {
+        match self
+            .0
+            .call(ECHO, Want::Blob, |out| out.extend_from_slice(&blob.data))
+            .await?
+        {
             Answer::Blob(data) => Ok(Blob { data }),
             Answer::Pair(_) => bail!("a pair where a blob was asked for"),
         }

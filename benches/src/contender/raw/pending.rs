@@ -53,12 +53,29 @@ pub enum Answer {
 
 impl Pending {
     /// Encodes a request and notes who waits for its reply.
-    pub fn start(&mut self, uri: &[u8], waker: &Waker, want: Want, body: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    pub fn start(
+        &mut self,
+        uri: &[u8],
+        waker: &Waker,
+        want: Want,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> u64 {
         let entry = self.calls.vacant_entry();
         self.count += 1;
         let seq = self.count << INDEX_BITS | entry.key() as u64;
-        entry.insert(Call { seq, state: CallState::Waiting { waker: waker.clone(), want } });
-        let header = Header { seq, kind: Kind::Pull, uri, status: 0 };
+        entry.insert(Call {
+            seq,
+            state: CallState::Waiting {
+                waker: waker.clone(),
+                want,
+            },
+        });
+        let header = Header {
+            seq,
+            kind: Kind::Pull,
+            uri,
+            status: 0,
+        };
         frame::encode(&mut self.out, header, body);
         seq
     }
@@ -66,13 +83,21 @@ impl Pending {
     /// Encodes a one-way message.
     pub fn push(&mut self, uri: &[u8], body: impl FnOnce(&mut Vec<u8>)) {
         self.count += 1;
-        let header = Header { seq: self.count, kind: Kind::Push, uri, status: 0 };
+        let header = Header {
+            seq: self.count,
+            kind: Kind::Push,
+            uri,
+            status: 0,
+        };
         frame::encode(&mut self.out, header, body);
     }
 
     /// The answer if it is there; otherwise notes who waits.
     pub fn take(&mut self, seq: u64, waker: &Waker) -> Option<Answer> {
-        let call = self.calls.get_mut(index(seq)).filter(|call| call.seq == seq)?;
+        let call = self
+            .calls
+            .get_mut(index(seq))
+            .filter(|call| call.seq == seq)?;
         if let CallState::Waiting { waker: known, .. } = &mut call.state {
             known.clone_from(waker);
             return None;
@@ -85,7 +110,11 @@ impl Pending {
 
     /// Nobody waits for this reply any more.
     pub fn forget(&mut self, seq: u64) {
-        if self.calls.get(index(seq)).is_some_and(|call| call.seq == seq) {
+        if self
+            .calls
+            .get(index(seq))
+            .is_some_and(|call| call.seq == seq)
+        {
             self.calls.remove(index(seq));
         }
     }
@@ -93,12 +122,24 @@ impl Pending {
     /// Completes the call that `frame` answers; gives its task, and whether it waits for a blob: that is to be brought
     /// by [`fill`](Self::fill).
     pub fn complete(&mut self, frame: &Frame<'_>) -> Result<Option<(Waker, Want)>> {
-        let Header { seq, kind, status, .. } = frame.header;
-        ensure!(kind == Kind::Reply && status == 200, "not a good reply: {:?}", frame.header);
-        let Some(call) = self.calls.get_mut(index(seq)).filter(|call| call.seq == seq) else {
+        let Header {
+            seq, kind, status, ..
+        } = frame.header;
+        ensure!(
+            kind == Kind::Reply && status == 200,
+            "not a good reply: {:?}",
+            frame.header
+        );
+        let Some(call) = self
+            .calls
+            .get_mut(index(seq))
+            .filter(|call| call.seq == seq)
+        else {
             return Ok(None);
         };
-        let CallState::Waiting { want, .. } = call.state else { return Ok(None) };
+        let CallState::Waiting { want, .. } = call.state else {
+            return Ok(None);
+        };
         let answer = match want {
             Want::Pair => Answer::Pair(Pair::decode(frame.body)?),
             Want::Blob => Answer::Blob(Bytes::new()),

@@ -72,7 +72,9 @@ fn answer(frame: &Frame<'_>, replies: &mut Vec<u8>) -> Result<()> {
             frame::encode(replies, reply(frame), |out| answer.encode_raw(out));
         }
         (Kind::Pull, ECHO) => {
-            frame::encode(replies, reply(frame), |out| out.extend_from_slice(frame.body));
+            frame::encode(replies, reply(frame), |out| {
+                out.extend_from_slice(frame.body)
+            });
         }
         (Kind::Push, NOTE) => {
             Pair::decode(frame.body)?;
@@ -84,5 +86,9 @@ fn answer(frame: &Frame<'_>, replies: &mut Vec<u8>) -> Result<()> {
 }
 
 fn reply<'a>(frame: &Frame<'a>) -> Header<'a> {
-    Header { kind: Kind::Reply, status: 200, ..frame.header }
+    Header {
+        kind: Kind::Reply,
+        status: 200,
+        ..frame.header
+    }
 }
