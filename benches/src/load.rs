@@ -63,6 +63,9 @@ pub struct Load {
     pub payload: usize,
     #[arg(long)]
     pub gzip: bool,
+    /// Microseconds from one call of a task to its next; as soon as it is answered if 0.
+    #[arg(long, default_value_t = 0)]
+    pub every: u64,
     /// A slow handler is called beside the measured calls, 20 times a second.
     #[arg(long)]
     pub neighbour: Option<Neighbour>,
@@ -77,6 +80,7 @@ impl Load {
             sessions: 1,
             payload: 0,
             gzip: false,
+            every: 0,
             neighbour: None,
         }
     }
@@ -93,6 +97,7 @@ impl Load {
             ("--in-flight", self.in_flight),
             ("--sessions", self.sessions),
             ("--payload", self.payload),
+            ("--every", self.every as usize),
         ] {
             args.extend([flag.to_owned(), number.to_string()]);
         }
@@ -224,22 +229,56 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                 Op::Nested => Some(Task::Nested),
                 _ => None,
             };
+            let every = load.every;
             results.spawn(async move {
+                let mut pace = Pace::new(every, number);
                 let mut args = Pair {
                     a: task.map_or(number, |task| task as i32),
                     b: 12_345,
                 };
-                let mut start = Instant::now();
                 loop {
+                    let start = pace.next().await;
                     let answer = match task {
                         Some(_) => client.perform(args).await?,
                         None => client.add(args).await?,
                     };
                     ensure!(answer == args.answer(), "{args:?} was answered {answer:?}");
                     args.b = (args.b + 1) & 0xffff;
-                    start = recorder.record(start);
+                    pace.ended = recorder.record(start);
                 }
             });
+        }
+    }
+}
+
+/// When the next call is to start.
+struct Pace {
+    ticks: Option<tokio::time::Interval>,
+    ended: Instant,
+}
+
+impl Pace {
+    /// A call every so many microseconds, the tasks one after the other.
+    fn new(every: u64, number: i32) -> Self {
+        let ended = Instant::now();
+        let ticks = (every > 0).then(|| {
+            let first = ended + Duration::from_micros(number as u64 * 617 % every);
+            tokio::time::interval_at(first.into(), Duration::from_micros(every))
+        });
+        Self { ticks, ended }
+    }
+
+    /// Waits, and gives the time from which the call's latency counts. A call that had to wait for the one before counts
+    /// from when it was due: else a stall would only be seen once by each task, however many calls it delays.
+    async fn next(&mut self) -> Instant {
+        let Some(ticks) = &mut self.ticks else {
+            return self.ended;
+        };
+        let due = ticks.tick().await.into_std();
+        if due < self.ended {
+            due
+        } else {
+            Instant::now()
         }
     }
 }

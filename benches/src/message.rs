@@ -50,7 +50,7 @@ impl Blob {
             state ^= state >> 17;
             state ^= state << 5;
             text.push_str(WORDS[state as usize % WORDS.len()]);
-            if state % 5 == 0 {
+            if state.is_multiple_of(5) {
                 text.push_str(&(state % 10_000).to_string());
             }
         }

@@ -53,7 +53,7 @@ fn title(work: Work) -> &'static str {
         Work::Growth => "Growth",
         Work::Await => "Handlers that await",
         Work::Neighbours => {
-            "Slow neighbours: 16 calls in flight beside a slow one, 20 times a second"
+            "Slow neighbours: 3,200 calls a second beside a slow one 20 times a second, on one session"
         }
         Work::Allocations => "Allocations for one call, after the warm-up",
     }
