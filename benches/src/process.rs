@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
@@ -54,6 +56,8 @@ impl Setup {
             cpus.set(cpu);
             sched_setaffinity(None, &cpus)?;
         }
+        // A run that is ended must not leave its servers behind.
+        set_parent_process_death_signal(Some(Signal::TERM))?;
         let limit = getrlimit(Resource::Nofile);
         setrlimit(
             Resource::Nofile,
