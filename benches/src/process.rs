@@ -123,6 +123,8 @@ impl Side {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Measured {
     pub seconds: f64,
+    /// What the whole machine was busy meanwhile, with both sides, other programs and the hypervisor.
+    pub machine_cpu_seconds: f64,
     /// Calls that ended, or one-way messages that reached their handler, or idle sessions.
     pub count: u64,
     pub latency: Latency,
@@ -175,6 +177,7 @@ async fn measure(
 ) -> Result<Measured> {
     let _sessions = load::start(contender, served.addr, load, results).await?;
     tokio::time::sleep(Duration::from_secs_f64(times.warm_up)).await;
+    let busy = usage::machine_busy_seconds();
     let server = probe.usage()?;
     let (start, client) = (Instant::now(), Usage::now());
     results.recorder.clear();
@@ -182,6 +185,7 @@ async fn measure(
     let latency = results.recorder.latency();
     let (seconds, client_end) = (start.elapsed().as_secs_f64(), Usage::now());
     let server_end = probe.usage()?;
+    let machine_cpu_seconds = usage::machine_busy_seconds() - busy;
     results.check()?;
     let count = if load.op == Op::Push {
         server_end.notes - server.notes
@@ -191,6 +195,7 @@ async fn measure(
     ensure!(count > 0, "nothing came through");
     Ok(Measured {
         seconds,
+        machine_cpu_seconds,
         count,
         latency,
         client: Side::between(&client, &client_end),
@@ -220,6 +225,7 @@ async fn measure_idle(
     results.check()?;
     Ok(Measured {
         seconds: start.elapsed().as_secs_f64(),
+        machine_cpu_seconds: 0.0,
         count: load.sessions as u64,
         latency: Latency::default(),
         client: Side::between(&client, &client_end),

@@ -54,6 +54,24 @@ fn resident() -> (u64, u64) {
     )
 }
 
+/// CPU seconds that all CPUs of the machine were busy so far, for whomever, with what the hypervisor took. `NaN` where
+/// the system has no `/proc`.
+pub fn machine_busy_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|tick| tick.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq steal; guest time is in the user time already.
+    let [user, nice, system, _, _, irq, softirq, steal, ..] = ticks[..] else {
+        return f64::NAN;
+    };
+    let ticks = user + nice + system + irq + softirq + steal;
+    ticks / rustix::param::clock_ticks_per_second() as f64
+}
+
 /// Answers every line on `listener` with the counters, on a thread that sleeps otherwise.
 pub fn answer(listener: TcpListener) {
     std::thread::spawn(move || {

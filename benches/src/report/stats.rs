@@ -107,3 +107,13 @@ impl Series {
 pub fn cpu_micros(measured: &Measured) -> f64 {
     (measured.client.cpu_seconds + measured.server.cpu_seconds) * 1e6 / measured.count as f64
 }
+
+/// CPUs that both sides together were running on.
+pub fn cpus(measured: &Measured) -> f64 {
+    (measured.client.cpu_seconds + measured.server.cpu_seconds) / measured.seconds
+}
+
+/// CPUs that were taken by others: they distort what was measured meanwhile.
+pub fn cpus_of_others(measured: &Measured) -> f64 {
+    (measured.machine_cpu_seconds / measured.seconds - cpus(measured)).max(0.0)
+}

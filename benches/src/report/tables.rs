@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::stats::{Spread, cpu_micros};
+use super::stats::{Spread, cpu_micros, cpus, cpus_of_others};
 use crate::contender::Contender;
 use crate::process::Measured;
 use crate::run::plan::Work;
 use crate::run::{Results, Series};
+
+/// A measurement during which others took more CPUs than this is marked.
+const DISTURBED: f64 = 0.15;
 
 /// The whole page; `charts` are file names beside it.
 pub fn markdown(results: &Results, charts: &[&str]) -> String {
@@ -72,9 +75,9 @@ fn rates(page: &mut String, series: &Series) {
     let rules = if timed { "--:|--:|--:|" } else { "" };
     let _ = writeln!(
         page,
-        "| | {unit} | spread | x raw | CPU us per call |{latency} peak MiB, server + client |"
+        "| | {unit} | spread | x raw | CPU us per call | CPUs used |{latency} peak MiB, server + client |"
     );
-    let _ = writeln!(page, "|---|--:|--:|--:|--:|{rules}--:|");
+    let _ = writeln!(page, "|---|--:|--:|--:|--:|--:|{rules}--:|");
     for contender in series.contenders() {
         let Some(rate) = series.spread(contender, |measured| series.rate(measured) * scale) else {
             failed(page, series, contender);
@@ -88,13 +91,14 @@ fn rates(page: &mut String, series: &Series) {
         let ratio = series.ratio(contender, Contender::Raw, |measured| series.rate(measured));
         let _ = write!(
             page,
-            "| {} | {} | {}..{} | {} | {:.2} |",
+            "| {} | {} | {}..{} | {} | {:.2} | {:.2} |",
             contender.name(),
             grouped(rate.median),
             grouped(rate.min),
             grouped(rate.max),
             ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
             median(&cpu_micros),
+            median(&cpus),
         );
         if timed {
             for figure in [
@@ -188,8 +192,20 @@ fn failed(page: &mut String, series: &Series, contender: Contender) {
     );
 }
 
-/// Who did not finish all rounds.
+/// What to know about these rows: who did not finish all rounds, and whose CPUs others took.
 fn notes(page: &mut String, series: &Series) {
+    for contender in series.contenders() {
+        if let Some(others) = series.spread(contender, cpus_of_others)
+            && others.max > DISTURBED
+        {
+            let name = contender.name();
+            let _ = writeln!(
+                page,
+                "\nDisturbed: {name}; others took up to {:.2} CPUs.",
+                others.max
+            );
+        }
+    }
     for contender in series.contenders() {
         if let (count @ 1.., Some(why)) = series.failures(contender) {
             let _ = writeln!(
