@@ -10,6 +10,7 @@ use crate::{
         probe::{DecodeAs, EncodeAs},
     },
     context::{PullCtx, PushCtx},
+    error::Error,
     router::{self, RouteKind, Router},
     session::{CallOptions, Pull, Push, Session},
     status::Status,
@@ -154,13 +155,20 @@ impl<A, E: EncodeAs<A>> Encode for With<A, E> {
     }
 }
 
-pub fn call_pull<'a, A, R, E: EncodeAs<A>, D: DecodeAs<R>>(
+/// The type behind `impl` is hidden so that a bound that does not hold is reported once, here.
+pub fn call_pull<'a, A, R, E, D>(
     caller: &'a Caller,
     route: &'static str,
     encode: E,
     args: A,
     decode: D,
-) -> Pull<'a, With<A, E>, R, D> {
+) -> impl Future<Output = Result<R, Error>>
+where
+    A: Send + 'a,
+    R: Send + 'a,
+    E: EncodeAs<A> + Send + 'a,
+    D: DecodeAs<R> + Copy + Send + Sync + 'a,
+{
     let args = With(args, encode);
     Pull::new(
         &caller.session,
@@ -171,12 +179,16 @@ pub fn call_pull<'a, A, R, E: EncodeAs<A>, D: DecodeAs<R>>(
     )
 }
 
-pub fn call_push<'a, A, E: EncodeAs<A>>(
+pub fn call_push<'a, A, E>(
     caller: &'a Caller,
     route: &'static str,
     encode: E,
     args: A,
-) -> Push<'a, With<A, E>> {
+) -> impl Future<Output = Result<(), Error>>
+where
+    A: Send + 'a,
+    E: EncodeAs<A> + Send + 'a,
+{
     Push::new(
         &caller.session,
         caller.uri(route),

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{GenericParam, Generics, Type, parse_quote, spanned::Spanned};
 
-use super::{allow, at, checks, types};
+use super::{allow, at, checks, pointing_at, types};
 use crate::model::{Controller, Kind, Method};
 
 pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStream {
@@ -159,9 +159,10 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
         Kind::Pull => types::for_client(types::reply(method, krate), controller, method),
         Kind::Push => parse_quote!(()),
     };
+    let krate = pointing_at(span, krate);
     let call = match controller.kind {
         Kind::Pull => {
-            let decode = checks::decode_strategy(&reply_ty, krate);
+            let decode = checks::decode_strategy(&reply_ty, &controller.krate);
             let decode_name = Ident::new("__decode", at(reply_ty.span()));
             quote_spanned! {span=>
                 let #decode_name = #decode;
