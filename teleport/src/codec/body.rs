@@ -155,7 +155,7 @@ impl Encode for Raw {
 
 impl Decode for Raw {
     fn decode(body: &Body<'_>, _: &Codecs, _: usize) -> Result<Self, CodecError> {
-        Ok(Self(body.bytes.clone()))
+        Ok(Self(body.to_bytes()))
     }
 
     fn zero() -> Result<Self, CodecError> {
@@ -166,7 +166,9 @@ impl Decode for Raw {
 /// A received body: a codec id and a payload, which may be compressed; or nothing.
 #[derive(Clone, Copy)]
 pub struct Body<'a> {
-    bytes: &'a Bytes,
+    bytes: &'a [u8],
+    /// What `bytes` is a view of, if that can be shared.
+    owner: Option<&'a Bytes>,
     gzip: bool,
 }
 
@@ -176,7 +178,25 @@ impl<'a> Body<'a> {
     pub fn new(bytes: &'a Bytes, gzip: i32) -> Self {
         Self {
             bytes,
+            owner: Some(bytes),
             gzip: gzip != 0,
+        }
+    }
+
+    /// A body that is not compressed and lives somewhere.
+    pub(crate) fn borrowed(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            owner: None,
+            gzip: false,
+        }
+    }
+
+    /// All bytes, shared if possible.
+    fn to_bytes(self) -> Bytes {
+        match self.owner {
+            Some(owner) => owner.clone(),
+            None => Bytes::copy_from_slice(self.bytes),
         }
     }
 

@@ -1,6 +1,6 @@
 //! From a packet to its handler.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::{
         dispatch::{BoxFuture, Dispatch, Outbound},
     },
     status::Status,
-    uri::Uri,
+    uri::UriError,
 };
 
 /// Routes the packets of all sessions of one peer.
@@ -66,7 +66,7 @@ impl RouterDispatch {
             let first = async move { routes.pull_hooked(ctx, body).await };
             return runner.run(&self.pace, first);
         }
-        let endpoint = match look_up(ctx.uri(), |path| self.table().pull(path)) {
+        let endpoint = match found(self.table().pull(ctx.uri())) {
             Ok(endpoint) => endpoint,
             Err(status) => return ctx.refuse(&status),
         };
@@ -97,7 +97,7 @@ impl RouterDispatch {
             let first = async move { routes.push_hooked(ctx, body).await };
             return runner.run(&self.pace, first);
         }
-        let endpoint = match look_up(ctx.uri(), |path| self.table().push(path)) {
+        let endpoint = match found(self.table().push(ctx.uri())) {
             Ok(endpoint) => endpoint,
             Err(status) => return log_dropped(&ctx, &status),
         };
@@ -116,7 +116,7 @@ impl Routes {
         if let Err(status) = self.plugins.post_read_pull_header(&mut ctx).await {
             return ctx.refuse(&status);
         }
-        let (handler, chain) = match look_up(ctx.uri(), |path| self.table.pull(path)) {
+        let (handler, chain) = match found(self.table.pull(ctx.uri())) {
             Ok(endpoint) => (Arc::clone(&endpoint.handler), endpoint.chain.clone()),
             Err(status) => return ctx.refuse(&status),
         };
@@ -127,7 +127,7 @@ impl Routes {
         if let Err(status) = self.plugins.post_read_push_header(&mut ctx).await {
             return log_dropped(&ctx, &status);
         }
-        let (handler, chain) = match look_up(ctx.uri(), |path| self.table.push(path)) {
+        let (handler, chain) = match found(self.table.push(ctx.uri())) {
             Ok(endpoint) => (Arc::clone(&endpoint.handler), endpoint.chain.clone()),
             Err(status) => return log_dropped(&ctx, &status),
         };
@@ -135,13 +135,12 @@ impl Routes {
     }
 }
 
-/// The endpoint of a uri; 400 if it is none, 404 if nobody answers there.
-fn look_up<T>(uri: &str, find: impl FnOnce(&str) -> Option<T>) -> Result<T, Status> {
-    let path: Cow<'_, str> = match Uri::parse(uri) {
-        Ok(uri) => uri.path(),
-        Err(error) => return Err(Status::bad_request(error.to_string())),
-    };
-    find(&path).ok_or_else(Status::not_found)
+/// 400 if the uri is none, 404 if nobody answers there.
+fn found<T>(endpoint: Result<Option<T>, UriError>) -> Result<T, Status> {
+    match endpoint {
+        Ok(endpoint) => endpoint.ok_or_else(Status::not_found),
+        Err(error) => Err(Status::bad_request(error.to_string())),
+    }
 }
 
 impl Dispatch for RouterDispatch {

@@ -3,17 +3,31 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{PullHandler, PushHandler, Route, RouteInfo, RouteKind, Router, Unknown};
-use crate::{plugin::Chain, session::Pace};
+use crate::{
+    plugin::Chain,
+    session::Pace,
+    uri::{Uri, UriError},
+};
 
 /// Routes and unknown handlers by uri, made once when the peer is built.
 pub(crate) struct Table {
-    pulls: HashMap<Box<str>, Endpoint<dyn PullHandler>>,
-    pushes: HashMap<Box<str>, Endpoint<dyn PushHandler>>,
-    /// Longest prefix first.
-    unknown_pulls: Vec<(String, Endpoint<dyn PullHandler>)>,
-    unknown_pushes: Vec<(String, Endpoint<dyn PushHandler>)>,
+    pulls: Paths<dyn PullHandler>,
+    pushes: Paths<dyn PushHandler>,
     infos: Vec<RouteInfo>,
 }
+
+/// What answers at which path, for pulls or for pushes.
+struct Paths<H: ?Sized> {
+    /// Paths that stand for themselves as a whole uri, which is how nearly all are called.
+    plain: Map<H>,
+    /// Paths that can be written in a uri only with escapes.
+    escaped: Map<H>,
+    /// Longest prefix first.
+    unknown: Vec<(String, Endpoint<H>)>,
+}
+
+/// The keys are the program's own, so a quick hash is safe.
+type Map<H> = HashMap<Box<str>, Endpoint<H>, foldhash::fast::RandomState>;
 
 /// A handler with all that is put around it.
 pub(crate) struct Endpoint<H: ?Sized> {
@@ -36,27 +50,25 @@ impl<H: ?Sized> Clone for Endpoint<H> {
 impl Table {
     pub(crate) fn new(router: Router, plugins: &Chain) -> Result<Self, RouteConflict> {
         let infos = router.routes().cloned().collect();
+        let unknown = unknowns(router.unknown_pulls, plugins, RouteKind::Pull)?;
+        let pulls = Paths::new(router.pulls, unknown, plugins)?;
+        let unknown = unknowns(router.unknown_pushes, plugins, RouteKind::Push)?;
+        let pushes = Paths::new(router.pushes, unknown, plugins)?;
         Ok(Self {
-            pulls: routes(router.pulls, plugins)?,
-            pushes: routes(router.pushes, plugins)?,
-            unknown_pulls: unknowns(router.unknown_pulls, plugins, RouteKind::Pull)?,
-            unknown_pushes: unknowns(router.unknown_pushes, plugins, RouteKind::Push)?,
+            pulls,
+            pushes,
             infos,
         })
     }
 
-    /// The handler of a decoded path.
-    pub(crate) fn pull(&self, path: &str) -> Option<&Endpoint<dyn PullHandler>> {
-        self.pulls
-            .get(path)
-            .or_else(|| longest(&self.unknown_pulls, path))
+    /// What answers a pull of this uri, if anything does.
+    pub(crate) fn pull(&self, uri: &str) -> Result<Option<&Endpoint<dyn PullHandler>>, UriError> {
+        self.pulls.find(uri)
     }
 
-    /// The handler of a decoded path.
-    pub(crate) fn push(&self, path: &str) -> Option<&Endpoint<dyn PushHandler>> {
-        self.pushes
-            .get(path)
-            .or_else(|| longest(&self.unknown_pushes, path))
+    /// What takes a push to this uri, if anything does.
+    pub(crate) fn push(&self, uri: &str) -> Result<Option<&Endpoint<dyn PushHandler>>, UriError> {
+        self.pushes.find(uri)
     }
 
     pub(crate) fn infos(&self) -> &[RouteInfo] {
@@ -82,31 +94,54 @@ fn endpoint<H: ?Sized>(
     }
 }
 
-fn routes<H: ?Sized>(
-    routes: Vec<Route<H>>,
-    plugins: &Chain,
-) -> Result<HashMap<Box<str>, Endpoint<H>>, RouteConflict> {
-    let mut origins: HashMap<String, RouteInfo> = HashMap::with_capacity(routes.len());
-    let mut table = HashMap::with_capacity(routes.len());
-    for route in routes {
-        let Route {
-            info,
-            handler,
-            plugins: inner,
-        } = route;
-        if let Some(first) = origins.get(&info.uri) {
-            return Err(RouteConflict {
-                kind: info.kind,
-                uri: info.uri.clone(),
-                first: origin(first),
-                second: origin(&info),
-            });
+impl<H: ?Sized> Paths<H> {
+    fn new(
+        routes: Vec<Route<H>>,
+        unknown: Vec<(String, Endpoint<H>)>,
+        plugins: &Chain,
+    ) -> Result<Self, RouteConflict> {
+        let mut origins: HashMap<String, RouteInfo> = HashMap::with_capacity(routes.len());
+        let mut this = Self {
+            plain: Map::default(),
+            escaped: Map::default(),
+            unknown,
+        };
+        for route in routes {
+            let Route {
+                info,
+                handler,
+                plugins: inner,
+            } = route;
+            if let Some(first) = origins.get(&info.uri) {
+                return Err(RouteConflict {
+                    kind: info.kind,
+                    uri: info.uri.clone(),
+                    first: origin(first),
+                    second: origin(&info),
+                });
+            }
+            let plain = Uri::parse(&info.uri).is_ok_and(|uri| uri.path() == info.uri);
+            let map = if plain {
+                &mut this.plain
+            } else {
+                &mut this.escaped
+            };
+            let endpoint = endpoint(handler, plugins, &inner, info.kind);
+            map.insert(info.uri.as_str().into(), endpoint);
+            origins.insert(info.uri.clone(), info);
         }
-        let endpoint = endpoint(handler, plugins, &inner, info.kind);
-        table.insert(info.uri.as_str().into(), endpoint);
-        origins.insert(info.uri.clone(), info);
+        Ok(this)
     }
-    Ok(table)
+
+    fn find(&self, uri: &str) -> Result<Option<&Endpoint<H>>, UriError> {
+        if let Some(endpoint) = self.plain.get(uri) {
+            return Ok(Some(endpoint));
+        }
+        let uri = Uri::parse(uri)?;
+        let path = uri.path();
+        let known = self.plain.get(&*path).or_else(|| self.escaped.get(&*path));
+        Ok(known.or_else(|| longest(&self.unknown, &path)))
+    }
 }
 
 fn origin(info: &RouteInfo) -> String {

@@ -5,7 +5,7 @@ use std::{
     mem,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Phase, Runner, Session, Shared, shared::Reason};
+use super::{Answer, Phase, Runner, Session, Shared, shared::Reason};
 use crate::{
     protocol::{Packet, PacketKind},
     socket::{inbox::Inbox, outbox::Flush},
@@ -37,6 +37,12 @@ pub(crate) struct Driver<I> {
     inbox: Inbox,
     flush: Flush,
     runner: Runner,
+    /// Replies that were read and not yet handed on.
+    answers: Vec<(u64, Answer)>,
+    /// Whom they wake; empty between turns.
+    wakers: Vec<Waker>,
+    /// Plugins want to see replies whole.
+    whole_answers: bool,
     reading: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
     put_off: bool,
@@ -55,10 +61,14 @@ pub(crate) struct Driver<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
     pub(crate) fn new(io: I, session: Session, inbox: Inbox) -> Self {
+        let whole_answers = session.shared().env.dispatch.outbound().is_some();
         Self {
             io,
             session,
             inbox,
+            answers: Vec::new(),
+            wakers: Vec::new(),
+            whole_answers,
             flush: Flush::default(),
             runner: Runner::new(),
             reading: true,
@@ -91,12 +101,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if shared.driver_wakes(cx.waker()) == Phase::Ended {
             return Poll::Ready(());
         }
-        // Frames put there by other tasks, before this turn makes some itself.
-        let called = shared.expects_more_frames();
         self.runner.begin();
         let again = self.read(&shared, cx);
         let served = self.runner.spent() > Duration::ZERO;
-        if called && !served && !self.put_off {
+        // Callers whom this turn has woken, or who sent something before it, will soon send more.
+        if !served && !self.put_off && shared.expects_more_frames() {
             self.put_off = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -143,6 +152,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
     fn dispatch(&mut self, shared: &Arc<Shared>) -> bool {
+        let goes_on = self.dispatch_packets(shared);
+        self.hand_on_answers(shared);
+        goes_on
+    }
+
+    /// All at once: one locking, and callers on other threads start only when all are there.
+    fn hand_on_answers(&mut self, shared: &Shared) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let late = shared.answer(&mut self.answers, &mut self.wakers);
+        self.wakers.drain(..).for_each(Waker::wake);
+        if late > 0 {
+            tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
+        }
+    }
+
+    fn dispatch_packets(&mut self, shared: &Arc<Shared>) -> bool {
         let env = &shared.env;
         while self.runner.spent() <= TURN {
             match self.inbox.next(env.protocol.as_ref(), &env.limits) {
@@ -166,12 +193,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         match packet.header.kind {
             PacketKind::Reply => {
                 let seq = packet.header.seq;
-                match shared.answer(packet) {
-                    Some(waker) => waker.wake(),
-                    None => {
-                        tracing::debug!(seq, peer = %self.session.peer_addr(), "nobody waits for this reply");
-                    }
-                }
+                let answer = Answer::new(packet, self.whole_answers);
+                self.answers.push((seq, answer));
             }
             PacketKind::Pull | PacketKind::Push => {
                 shared
@@ -193,18 +216,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         shared.end(Phase::Finishing, reason);
     }
 
+    /// Writes what had gathered when it began, or as much of it as the stream takes. What comes meanwhile is left for the
+    /// next turn, where it may be put off again: else a few frames would go out alone behind every large batch.
     fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        loop {
-            if self.flush.is_empty() {
-                shared.refill(&mut self.flush, 0);
-            }
-            if self.flush.is_empty() {
-                break;
-            }
+        if self.flush.is_empty() {
+            shared.take_frames(&mut self.flush);
+        }
+        if !self.flush.is_empty() {
             let mut written = 0;
             let result = self.flush.poll_write(cx, &mut self.io, &mut written);
-            shared.refill(&mut self.flush, written);
             if written > 0 {
+                shared.note_written(written);
                 self.sent = true;
                 self.stalled = None;
             }
@@ -289,6 +311,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.inbox.trim();
         self.flush.trim();
         self.runner.trim();
+        self.answers = Vec::new();
+        self.wakers = Vec::new();
         shared.trim();
     }
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    Session,
+    Answer, Session,
     dispatch::BoxFuture,
     shared::{Frame, Refused},
 };
-use crate::{error::Error, protocol::Packet};
+use crate::error::Error;
 
 /// A frame on its way out, then a place in the table of pulls. Dropping it frees the place.
 pub(super) struct Exchange<'a> {
@@ -60,11 +60,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Ready when the reply has come, or none will.
-    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Packet, Error>> {
+    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         ready!(self.poll_sent(cx))?;
         let result = match self.session.shared().poll_pull(self.seq, cx.waker()) {
             Ok(None) => return Poll::Pending,
-            Ok(Some(packet)) => Ok(packet),
+            Ok(Some(answer)) => Ok(answer),
             Err(closed) => Err(Error::closed("pull", Some(closed.into()))),
         };
         self.stage = Stage::Done;

@@ -1,5 +1,6 @@
 //! One connection's life: pulls in flight, dispatch, the write queue, time limits.
 
+mod answer;
 mod call;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
@@ -19,11 +20,12 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-pub use self::{call::CallOptions, handshake::Handshake, pull::Pull, push::Push, values::Values};
 pub(crate) use self::{
+    answer::Answer,
     runner::{Pace, Runner},
     shared::{Env, Phase, Shared},
 };
+pub use self::{call::CallOptions, handshake::Handshake, pull::Pull, push::Push, values::Values};
 use crate::{
     codec::{Decode, Encode, probe},
     socket::transport::Addr,

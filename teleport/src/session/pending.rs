@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem, task::Waker};
 
-use crate::protocol::Packet;
+use super::Answer;
 
 /// Pulls in flight, found by sequence number without hashing.
 ///
@@ -31,14 +31,14 @@ struct Slot {
 #[derive(Debug)]
 enum Entry {
     Waiting(Waker),
-    Answered(Packet),
+    Answered(Answer),
 }
 
 /// What became of a pull so far.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// The reply is here; the entry is gone.
-    Answered(Packet),
+    Answered(Answer),
     /// No such entry: it was never made, or taken already.
     Unknown,
     /// Still waiting; the waker is noted.
@@ -66,11 +66,11 @@ impl Pending {
     }
 
     /// Stores a reply. Gives the waker of the task that waits for it, if any does.
-    pub(crate) fn answer(&mut self, packet: Packet) -> Option<Waker> {
-        let Some(entry @ Entry::Waiting(_)) = self.find(packet.header.seq) else {
+    pub(crate) fn answer(&mut self, seq: u64, answer: Answer) -> Option<Waker> {
+        let Some(entry @ Entry::Waiting(_)) = self.find(seq) else {
             return None;
         };
-        match mem::replace(entry, Entry::Answered(packet)) {
+        match mem::replace(entry, Entry::Answered(answer)) {
             Entry::Waiting(waker) => {
                 self.waiting -= 1;
                 Some(waker)
@@ -88,7 +88,7 @@ impl Pending {
                 Progress::Waiting
             }
             Some(Entry::Answered(_)) => match self.remove(seq) {
-                Some(Entry::Answered(packet)) => Progress::Answered(packet),
+                Some(Entry::Answered(answer)) => Progress::Answered(answer),
                 _ => Progress::Unknown,
             },
         }
@@ -192,15 +192,17 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::protocol::{Header, HeaderCodec, PacketKind};
+    use crate::protocol::{Header, HeaderCodec, Packet, PacketKind};
 
-    fn reply(seq: u64) -> Packet {
+    /// A reply that can be told from others.
+    fn reply(seq: u64) -> Answer {
         let header = Header::new(PacketKind::Reply, seq, "");
-        Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new())
+        let packet = Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new());
+        Answer::new(packet, true)
     }
 
     fn answered(pending: &mut Pending, seq: u64) -> bool {
-        matches!(pending.poll(seq, Waker::noop()), Progress::Answered(packet) if packet.header.seq == seq)
+        matches!(pending.poll(seq, Waker::noop()), Progress::Answered(answer) if answer.header(0).seq == seq)
     }
 
     #[test]
@@ -208,9 +210,9 @@ mod tests {
         let mut pending = Pending::default();
         pending.insert(0, Waker::noop().clone());
         assert!(matches!(pending.poll(0, Waker::noop()), Progress::Waiting));
-        assert!(pending.answer(reply(0)).is_some());
+        assert!(pending.answer(0, reply(0)).is_some());
         assert!(
-            pending.answer(reply(0)).is_none(),
+            pending.answer(0, reply(0)).is_none(),
             "a second reply is nobody's"
         );
         assert!(answered(&mut pending, 0));
@@ -227,7 +229,7 @@ mod tests {
             pending.insert(seq, Waker::noop().clone());
         }
         assert!(
-            pending.answer(reply(0)).is_none(),
+            pending.answer(0, reply(0)).is_none(),
             "slot 0 belongs to a younger pull"
         );
         assert!(matches!(pending.poll(4, Waker::noop()), Progress::Waiting));
@@ -236,9 +238,9 @@ mod tests {
     #[test]
     fn a_reply_with_a_number_never_given_out_is_nobodys() {
         let mut pending = Pending::default();
-        assert!(pending.answer(reply(0)).is_none());
+        assert!(pending.answer(0, reply(0)).is_none());
         pending.insert(0, Waker::noop().clone());
-        assert!(pending.answer(reply(u64::MAX)).is_none());
+        assert!(pending.answer(u64::MAX, reply(u64::MAX)).is_none());
     }
 
     #[test]
@@ -247,7 +249,7 @@ mod tests {
         pending.insert(0, Waker::noop().clone());
         for seq in 1..1000 {
             pending.insert(seq, Waker::noop().clone());
-            assert!(pending.answer(reply(seq)).is_some());
+            assert!(pending.answer(seq, reply(seq)).is_some());
             assert!(answered(&mut pending, seq));
         }
         assert_eq!(
@@ -255,7 +257,7 @@ mod tests {
             FIRST_LEN,
             "one slow call does not grow the ring"
         );
-        assert!(pending.answer(reply(0)).is_some());
+        assert!(pending.answer(0, reply(0)).is_some());
         assert!(answered(&mut pending, 0));
         assert_eq!(pending.waiting(), 0);
     }
@@ -267,7 +269,7 @@ mod tests {
             pending.insert(seq, Waker::noop().clone());
         }
         for seq in (0..10_000).rev() {
-            assert!(pending.answer(reply(seq)).is_some());
+            assert!(pending.answer(seq, reply(seq)).is_some());
         }
         for seq in 0..10_000 {
             assert!(answered(&mut pending, seq));
@@ -281,7 +283,7 @@ mod tests {
         let mut pending = Pending::default();
         for seq in [u64::MAX - 1, u64::MAX, 0, 1] {
             pending.insert(seq, Waker::noop().clone());
-            assert!(pending.answer(reply(seq)).is_some());
+            assert!(pending.answer(seq, reply(seq)).is_some());
             assert!(answered(&mut pending, seq));
         }
     }
@@ -292,7 +294,7 @@ mod tests {
         for seq in 0..5 {
             pending.insert(seq, Waker::noop().clone());
         }
-        assert!(pending.answer(reply(2)).is_some());
+        assert!(pending.answer(2, reply(2)).is_some());
         assert_eq!(pending.wakers().len(), 4);
         assert!(
             answered(&mut pending, 2),

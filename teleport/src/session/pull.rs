@@ -15,7 +15,7 @@ use bytestring::ByteString;
 use tokio::time::Sleep;
 
 use super::{
-    Session,
+    Answer, Session,
     call::{self, CallOptions, Head, with_scratch},
     dispatch::{BoxFuture, Outbound, Rejection, ReplyStage},
     exchange::Exchange,
@@ -26,8 +26,8 @@ use crate::{
         probe::{DecodeAs, Plain},
     },
     error::Error,
-    protocol::{Header, HeaderCodec, Packet, PacketKind},
-    status::{Status, code},
+    protocol::{Header, HeaderCodec, PacketKind},
+    status::Status,
 };
 
 /// A pull: sent when first polled, ready when its reply has come. Made by [`Session::pull`].
@@ -149,8 +149,8 @@ where
         }
         match &mut self.stage {
             Stage::Sent(exchange) => {
-                let packet = ready!(exchange.poll_reply(cx))?;
-                Poll::Ready(decode_reply(self.session, &packet, self.decode))
+                let answer = ready!(exchange.poll_reply(cx))?;
+                Poll::Ready(decode_reply(self.session, &answer, self.decode))
             }
             Stage::Hooked(future) => future.as_mut().poll(cx),
             Stage::Start(_) | Stage::Done => {
@@ -216,18 +216,18 @@ impl<A, R, D> fmt::Debug for Pull<'_, A, R, D> {
 /// Only 200 is success, whatever body comes with another code.
 fn decode_reply<R>(
     session: &Session,
-    packet: &Packet,
+    answer: &Answer,
     decode: impl DecodeAs<R>,
 ) -> Result<R, Error> {
     let env = &session.shared().env;
-    let header = &packet.header;
-    if header.status_code != code::OK {
+    if let Some(packet) = answer.failure() {
+        let header = &packet.header;
         let status = Status::new(header.status_code, header.status.clone());
         let status = status.with_reply_body(&packet.body(), env.limits.inflated);
         return Err(Error::remote("pull", status));
     }
     decode
-        .decode(&packet.body(), &env.codecs, env.limits.inflated)
+        .decode(&answer.body(), &env.codecs, env.limits.inflated)
         .map_err(|error| Error::decode("pull", error))
 }
 
@@ -269,10 +269,10 @@ impl<'a> Hooked<'a> {
             poll_fn(|cx| Poll::Ready(Exchange::start(session, seq, &mut frame, cx))).await?;
         poll_fn(|cx| exchange.poll_sent(cx)).await?;
         outbound.after_write(session, &header).await;
-        let packet = poll_fn(|cx| exchange.poll_reply(cx)).await?;
+        let answer = poll_fn(|cx| exchange.poll_reply(cx)).await?;
 
         let rejected = |status| Error::rejected("pull", status);
-        let header = &packet.header;
+        let header = &answer.header(seq);
         outbound
             .reply(session, ReplyStage::Header, header)
             .await
@@ -281,7 +281,7 @@ impl<'a> Hooked<'a> {
             .reply(session, ReplyStage::BeforeBody, header)
             .await
             .map_err(rejected)?;
-        let result = decode_reply(session, &packet, decode);
+        let result = decode_reply(session, &answer, decode);
         outbound
             .reply(session, ReplyStage::AfterBody, header)
             .await

@@ -15,13 +15,13 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Values,
+    Answer, Values,
     dispatch::Dispatch,
     pending::{Pending, Progress},
 };
 use crate::{
     codec::{CodecId, Codecs},
-    protocol::{HeaderCodec, Limits, Packet, Protocol, ProtocolError},
+    protocol::{HeaderCodec, Limits, Protocol, ProtocolError},
     socket::{
         outbox::{Flush, Outbox},
         transport::Addr,
@@ -288,10 +288,10 @@ impl Shared {
     }
 
     /// The reply of a pull, if it is here; `Err` if none will come.
-    pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Packet>, Closed> {
+    pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Answer>, Closed> {
         let mut state = self.lock();
         match state.pending.poll(seq, waker) {
-            Progress::Answered(packet) => Ok(Some(packet)),
+            Progress::Answered(answer) => Ok(Some(answer)),
             Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
             Progress::Waiting => {
                 state.pending.forget(seq);
@@ -310,9 +310,22 @@ impl Shared {
         wake(driver);
     }
 
-    /// Hands a reply to the pull that waits for it, and gives its waker; `None` if nobody waits.
-    pub(crate) fn answer(&self, packet: Packet) -> Option<Waker> {
-        self.lock().pending.answer(packet)
+    /// Hands replies to the pulls that wait for them, and gives whom to wake. Returns how many nobody waits for.
+    pub(crate) fn answer(
+        &self,
+        answers: &mut Vec<(u64, Answer)>,
+        wakers: &mut Vec<Waker>,
+    ) -> usize {
+        let count = answers.len();
+        let before = wakers.len();
+        let mut state = self.lock();
+        let pending = &mut state.pending;
+        wakers.extend(
+            answers
+                .drain(..)
+                .filter_map(|(seq, answer)| pending.answer(seq, answer)),
+        );
+        count - (wakers.len() - before)
     }
 
     /// A handler starts; `false` if too many run already.
@@ -414,14 +427,17 @@ impl Shared {
         !state.awake
     }
 
-    /// Moves what has gathered to the flush. `written` bytes of the last one are out.
-    pub(crate) fn refill(&self, flush: &mut Flush, written: usize) {
+    /// Moves what has gathered to the flush, which is empty.
+    pub(crate) fn take_frames(&self, flush: &mut Flush) {
+        let mut state = self.lock();
+        flush.take(&mut state.outbox);
+        state.flushing = flush.len();
+    }
+
+    /// So many bytes of the flush are out, which may make room for those who wait.
+    pub(crate) fn note_written(&self, written: usize) {
         let mut state = self.lock();
         state.flushing -= written;
-        if flush.is_empty() {
-            flush.take(&mut state.outbox);
-            state.flushing += flush.len();
-        }
         let queued = state.outbox.len() + state.flushing;
         let room = state.waiting_for_room && queued < self.env.write_buffer;
         if room {

@@ -25,7 +25,7 @@ pub(crate) struct Inbox {
 /// An idle connection keeps no more than this.
 const IDLE: usize = 512;
 /// Reads grow up to this while they come back full.
-const READ: usize = 64 * 1024;
+const READ: usize = 256 * 1024;
 /// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read.
 const STEP: usize = 256 * 1024;
 

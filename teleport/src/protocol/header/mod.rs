@@ -24,19 +24,18 @@ pub(super) fn decode(codec: HeaderCodec, bytes: &Bytes) -> Result<Header, Protoc
     }
 }
 
-/// A text of the header. Bytes that are not UTF-8 become U+FFFD.
-fn text(bytes: Bytes) -> ByteString {
-    match ByteString::try_from(bytes.clone()) {
+/// A text of the header, which is `part` of `whole`. Bytes that are not UTF-8 become U+FFFD.
+fn text(part: &[u8], whole: &Bytes) -> ByteString {
+    match ByteString::try_from(whole.slice_ref(part)) {
         Ok(text) => text,
-        Err(_) => ByteString::from(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(_) => ByteString::from(String::from_utf8_lossy(part).into_owned()),
     }
 }
 
 /// Success is what most replies say; there is no need to keep a slice of the buffer for it.
-fn status(bytes: Bytes) -> ByteString {
-    if *bytes == *b"OK" {
-        ByteString::from_static("OK")
-    } else {
-        text(bytes)
+fn status(part: &[u8], whole: &Bytes) -> ByteString {
+    match part {
+        b"OK" => ByteString::from_static("OK"),
+        part => text(part, whole),
     }
 }

@@ -76,16 +76,16 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
     match (u8::try_from(number).unwrap_or(u8::MAX), wire) {
         (SEQ, VARINT) => header.seq = reader.varint()?,
         (TYPE, VARINT) => header.kind = PacketKind::from_i32(int32(reader)?),
-        (URI, BYTES) => header.uri = text(slice(reader, bytes)?),
+        (URI, BYTES) => header.uri = text(slice(reader)?, bytes),
         (GZIP, VARINT) => header.gzip = int32(reader)?,
         (STATUS_CODE, VARINT) => header.status_code = int32(reader)?,
-        (STATUS, BYTES) => header.status = status(slice(reader, bytes)?),
+        (STATUS, BYTES) => header.status = status(slice(reader)?, bytes),
         // A known field in another wire type is a broken header, an unknown field is none of our business.
         (SEQ..=STATUS, _) => return None,
-        (_, VARINT) => drop(reader.varint()?),
-        (_, FIXED64) => drop(reader.take(8)?),
-        (_, BYTES) => drop(slice(reader, bytes)?),
-        (_, FIXED32) => drop(reader.take(4)?),
+        (_, VARINT) => _ = reader.varint()?,
+        (_, FIXED64) => _ = reader.take(8)?,
+        (_, BYTES) => _ = slice(reader)?,
+        (_, FIXED32) => _ = reader.take(4)?,
         _ => return None,
     }
     Some(())
@@ -96,7 +96,7 @@ fn int32(reader: &mut Reader<'_>) -> Option<i32> {
     reader.varint().map(|value| value as i32)
 }
 
-fn slice(reader: &mut Reader<'_>, bytes: &Bytes) -> Option<Bytes> {
+fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     let len = usize::try_from(reader.varint()?).ok()?;
-    reader.take(len).map(|taken| bytes.slice_ref(taken))
+    reader.take(len)
 }
