@@ -192,6 +192,12 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The payload, if it can be had without inflating or copying it.
+    pub(super) fn shared_payload(&self) -> Option<Bytes> {
+        let owner = self.owner.filter(|owner| !self.gzip && !owner.is_empty())?;
+        Some(owner.slice(1..))
+    }
+
     /// All bytes, shared if possible.
     fn to_bytes(self) -> Bytes {
         match self.owner {

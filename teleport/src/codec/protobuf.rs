@@ -59,10 +59,14 @@ pub(super) fn write<M: Message>(
     if codec != CodecId::PROTOBUF {
         return Err(refuse(codec, codecs));
     }
-    message
-        .encode(out)
-        .map_err(|error| CodecError::encode(format!("protobuf: {error}")))
+    out.reserve(message.encoded_len());
+    message.encode_raw(out);
+    Ok(())
 }
+
+/// From this size on a payload is shared with the `Bytes` fields of the message, instead of copied into them: less than that
+/// is copied more quickly, and would keep the whole read buffer alive.
+const SHARE: usize = 4 * 1024;
 
 /// Reads a message, if that is what the body is.
 pub(super) fn read<M: Message + Default>(
@@ -74,8 +78,11 @@ pub(super) fn read<M: Message + Default>(
         return Ok(M::default());
     }
     match body.codec() {
-        Some(CodecId::PROTOBUF) => M::decode(&*body.inflate(limit)?)
-            .map_err(|error| CodecError::decode(format!("protobuf: {error}"))),
+        Some(CodecId::PROTOBUF) => match body.shared_payload() {
+            Some(payload) if payload.len() >= SHARE => M::decode(payload),
+            _ => M::decode(&*body.inflate(limit)?),
+        }
+        .map_err(|error| CodecError::decode(format!("protobuf: {error}"))),
         Some(other) => Err(refuse(other, codecs)),
         None => Err(CodecError::unknown(None)),
     }

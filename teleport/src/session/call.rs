@@ -1,6 +1,6 @@
 //! What pulls and pushes share: their options, and how their frames are made.
 
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
 use super::shared::Shared;
 use crate::{
@@ -111,24 +111,4 @@ pub(super) fn encode(
     env.protocol
         .encode(header, header_codec, &mut body, frame)
         .map_err(|error| Error::encode(head.action(), error))
-}
-
-thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// A thread keeps a buffer of at most this size for the next frame.
-const KEEP: usize = 64 * 1024;
-
-/// Lends this thread's buffer, so that encoding a frame allocates nothing and happens under no lock.
-///
-/// It is taken, not borrowed: a `Serialize` that itself makes a call gets an empty buffer instead of a panic.
-pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut frame = SCRATCH.take();
-    let result = f(&mut frame);
-    if frame.capacity() <= KEEP {
-        frame.clear();
-        SCRATCH.set(frame);
-    }
-    result
 }

@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::{
     Answer, Session,
-    call::{self, CallOptions, Head, with_scratch},
+    call::{self, CallOptions, Head},
     dispatch::{BoxFuture, Outbound, Rejection, ReplyStage},
     exchange::Exchange,
 };
@@ -27,6 +27,7 @@ use crate::{
     },
     error::Error,
     protocol::{Header, HeaderCodec, PacketKind},
+    socket::scratch::with_scratch,
     status::Status,
 };
 

@@ -13,7 +13,7 @@ use bytestring::ByteString;
 
 use super::{
     Session,
-    call::{self, CallOptions, Head, with_scratch},
+    call::{self, CallOptions, Head},
     dispatch::{BoxFuture, Outbound},
     shared::{Frame, Refused, Shared},
 };
@@ -21,6 +21,7 @@ use crate::{
     codec::{CodecId, Encode},
     error::Error,
     protocol::{Header, HeaderCodec, PacketKind},
+    socket::scratch::with_scratch,
 };
 
 /// A push: handed to the connection when first polled, ready at once unless the connection's buffer is full. Made by

@@ -2,12 +2,12 @@
 
 use super::{
     Session,
-    call::with_scratch,
     shared::{Frame, Refused},
 };
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
     protocol::{HeaderCodec, HeaderRef, PacketKind},
+    socket::scratch::with_scratch,
     status::{Status, code},
 };
 

@@ -27,7 +27,7 @@ const IDLE: usize = 512;
 /// Reads grow up to this while they come back full.
 const READ: usize = 256 * 1024;
 /// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read.
-const STEP: usize = 256 * 1024;
+const STEP: usize = 1024 * 1024;
 
 impl Inbox {
     /// The next whole packet that is already here.

@@ -2,4 +2,5 @@
 
 pub(crate) mod inbox;
 pub(crate) mod outbox;
+pub(crate) mod scratch;
 pub(crate) mod transport;

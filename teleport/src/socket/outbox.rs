@@ -8,8 +8,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
+
+use super::scratch;
 
 /// Encoded frames that wait for the next flush, in order.
 ///
@@ -17,7 +18,7 @@ use tokio::io::AsyncWrite;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     /// Whole buffers, all in front of `tail`.
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Vec<u8>>,
     tail: Vec<u8>,
     bytes: usize,
 }
@@ -40,7 +41,14 @@ impl Outbox {
             frame.clear();
         } else {
             self.close_tail();
-            self.chunks.push_back(Bytes::from(mem::take(frame)));
+            // A buffer much larger than the frame would count for less than it takes.
+            self.chunks
+                .push_back(if frame.capacity() / 2 > frame.len() {
+                    frame.as_slice().to_vec()
+                } else {
+                    mem::take(frame)
+                });
+            frame.clear();
         }
     }
 
@@ -68,8 +76,7 @@ impl Outbox {
 
     fn close_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks
-                .push_back(Bytes::from(mem::take(&mut self.tail)));
+            self.chunks.push_back(mem::take(&mut self.tail));
         }
     }
 }
@@ -78,8 +85,8 @@ impl Outbox {
 #[derive(Debug, Default)]
 pub(crate) struct Flush {
     outbox: Outbox,
-    /// How much of the tail is written.
-    tail_written: usize,
+    /// How much of the first chunk, or of the tail if there is none, is written.
+    written: usize,
 }
 
 impl Flush {
@@ -110,18 +117,10 @@ impl Flush {
         written: &mut usize,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let tail = self.outbox.tail.get(self.tail_written..).unwrap_or(&[]);
-            let result = if self.outbox.chunks.is_empty() {
-                Pin::new(&mut *writer).poll_write(cx, tail)
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let mut used = 0;
-                let parts = self.outbox.chunks.iter().map(|chunk| &chunk[..]);
-                for (slice, part) in slices.iter_mut().zip(parts.chain([tail])) {
-                    *slice = IoSlice::new(part);
-                    used += 1;
-                }
-                Pin::new(&mut *writer).poll_write_vectored(cx, slices.get(..used).unwrap_or(&[]))
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let result = match self.slices(&mut slices) {
+                [single] => Pin::new(&mut *writer).poll_write(cx, single),
+                several => Pin::new(&mut *writer).poll_write_vectored(cx, several),
             };
             let count = ready!(result)?;
             if count == 0 {
@@ -133,20 +132,36 @@ impl Flush {
         Poll::Ready(Ok(()))
     }
 
-    fn advance(&mut self, mut count: usize) {
+    /// What comes next, as far as there is room for it.
+    fn slices<'a, 's>(&'a self, slices: &'s mut [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
+        let chunks = self.outbox.chunks.iter().map(Vec::as_slice);
+        let tail = [&*self.outbox.tail];
+        let parts = chunks.chain(tail).filter(|part| !part.is_empty());
+        let mut used = 0;
+        let mut skip = self.written;
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part.get(skip..).unwrap_or_default());
+            skip = 0;
+            used += 1;
+        }
+        slices.get(..used).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
         self.outbox.bytes -= count;
-        while let Some(chunk) = self.outbox.chunks.front_mut() {
-            if count < chunk.len() {
-                chunk.advance(count);
+        self.written += count;
+        while let Some(chunk) = self.outbox.chunks.front() {
+            if self.written < chunk.len() {
                 return;
             }
-            count -= chunk.len();
-            self.outbox.chunks.pop_front();
+            self.written -= chunk.len();
+            if let Some(chunk) = self.outbox.chunks.pop_front() {
+                scratch::give_back(chunk);
+            }
         }
-        self.tail_written += count;
         if self.outbox.bytes == 0 {
             self.outbox.tail.clear();
-            self.tail_written = 0;
+            self.written = 0;
         }
     }
 }
