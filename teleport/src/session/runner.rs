@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::ReusableBoxFuture;
 
 /// A poll that takes longer than this holds up the other packets of its connection.
@@ -141,21 +142,34 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(future) = &mut self.future else {
+        let Self { future, pace } = &mut *self;
+        let Some(running) = future else {
             return Poll::Ready(());
         };
         let start = Instant::now();
-        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
-        self.pace.note(start.elapsed());
+        let poll = AssertUnwindSafe(|| running.poll(cx));
+        let polled = if pace.is_slow() && has_other_threads() {
+            // This thread's other tasks, the connection's own among them, go on in another one meanwhile.
+            tokio::task::block_in_place(|| catch_unwind(poll))
+        } else {
+            catch_unwind(poll)
+        };
+        pace.note(start.elapsed());
         match polled {
             Ok(polled) => polled,
             Err(panic) => {
-                self.future = None;
+                *future = None;
                 log_panic(panic.as_ref());
                 Poll::Ready(())
             }
         }
     }
+}
+
+/// A runtime of one thread has nobody to hand its other tasks to.
+fn has_other_threads() -> bool {
+    Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 fn log_panic(panic: &(dyn Any + Send)) {
