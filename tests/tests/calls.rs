@@ -8,14 +8,19 @@ use std::{
 };
 
 use teleport::{
-    CallOptions, PullController, PullCtx, PushController, PushCtx, Router, Status, pull_controller,
-    push_controller,
+    CallOptions, PullController, PullCtx, PushController, PushCtx, Router, Status,
+    protocol::{Decoded, Limits, Protocol, Standard},
+    pull_controller, push_controller,
 };
 use teleport_tests::{
     gate::{Gate, GateClient},
     pair::{Pair, pair},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+    task::JoinSet,
+};
 
 #[tokio::test]
 async fn replies_come_in_the_order_in_which_handlers_end() {
@@ -198,4 +203,66 @@ async fn a_thousand_pulls_at_once_over_tcp_each_get_their_own_reply() {
     assert_eq!(session.pulls_in_flight(), 0);
     client.close().await;
     server.close().await;
+}
+
+#[tokio::test]
+async fn what_handlers_send_in_one_turn_keeps_its_order() {
+    struct Order;
+
+    #[pull_controller]
+    impl Order {
+        async fn quick(&self) -> u32 {
+            0
+        }
+
+        async fn push(&self, ctx: &PullCtx) -> Result<u32, Status> {
+            ctx.session().push("/from/push", ()).await?;
+            Ok(0)
+        }
+    }
+
+    let server = teleport_tests::pair::peer(teleport::PeerConfig::default(), Order.into_router());
+    let client = teleport_tests::pair::peer(teleport::PeerConfig::default(), Router::new());
+    let (mut wire, stream) = tokio::io::duplex(4096);
+    server.serve_conn(stream).await.expect("a session");
+    let (mut tap, stream) = tokio::io::duplex(4096);
+    let session = client.serve_conn(stream).await.expect("a session");
+    for uri in ["/order/quick", "/order/push", "/order/quick"] {
+        let session = session.clone();
+        tokio::spawn(async move { session.pull::<_, u32>(uri, ()).await });
+    }
+    // All three in one write, so that one turn of the server reads them.
+    let mut bytes = vec![0; 4096];
+    let mut pulls = Vec::new();
+    while count(&pulls) < 3 {
+        let read = tap.read(&mut bytes).await.expect("pulls");
+        pulls.extend_from_slice(&bytes[..read]);
+    }
+    wire.write_all(&pulls).await.expect("written");
+    let mut answers = Vec::new();
+    while count(&answers) < 4 {
+        let read = wire.read(&mut bytes).await.expect("answers");
+        answers.extend_from_slice(&bytes[..read]);
+    }
+    let uris: Vec<_> = packets(&answers)
+        .iter()
+        .map(|packet| packet.header.uri.to_string())
+        .collect();
+    assert_eq!(
+        uris,
+        ["/order/quick", "/from/push", "/order/push", "/order/quick"]
+    );
+}
+
+fn packets(bytes: &[u8]) -> Vec<teleport::protocol::Packet> {
+    let mut bytes = bytes::BytesMut::from(bytes);
+    let mut packets = Vec::new();
+    while let Ok(Decoded::Packet(packet)) = Standard.decode(&mut bytes, &Limits::default()) {
+        packets.push(packet);
+    }
+    packets
+}
+
+fn count(bytes: &[u8]) -> usize {
+    packets(bytes).len()
 }

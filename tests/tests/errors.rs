@@ -161,6 +161,56 @@ async fn a_value_that_cannot_be_encoded_is_an_error_and_the_framing_stays_whole(
 }
 
 #[tokio::test]
+async fn a_reply_whose_encoding_panics_is_500_and_leaves_the_others_whole() {
+    #[derive(Deserialize)]
+    struct Mine;
+
+    impl Serialize for Mine {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeSeq;
+
+            let mut seq = serializer.serialize_seq(None)?;
+            seq.serialize_element("half of it")?;
+            panic!("on purpose")
+        }
+    }
+
+    struct Field;
+
+    #[pull_controller]
+    impl Field {
+        async fn mine(&self) -> Mine {
+            Mine
+        }
+
+        async fn waits(&self) -> Mine {
+            tokio::task::yield_now().await;
+            Mine
+        }
+
+        async fn safe(&self) -> u8 {
+            1
+        }
+    }
+
+    let Pair { session, .. } = pair(Field.into_router(), Router::new()).await;
+    let field = FieldClient::new(&session);
+    let all = tokio::join!(
+        field.safe(),
+        field.mine(),
+        field.safe(),
+        field.waits(),
+        field.safe()
+    );
+    for safe in [all.0, all.2, all.4] {
+        assert_eq!(safe.expect("1"), 1);
+    }
+    for mine in [all.1, all.3] {
+        assert_eq!(mine.err().expect("a panic").code(), 500);
+    }
+}
+
+#[tokio::test]
 async fn a_status_from_further_away_passes_through_a_handlers_question_mark() {
     let Pair { session, .. } = pair(Shop.into_router(), Router::new()).await;
     let error = ShopClient::new(&session).forward().await;

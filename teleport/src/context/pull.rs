@@ -29,7 +29,7 @@ pub struct PullCtx {
     /// The request's own codec, if it is a known one.
     known_codec: Option<CodecId>,
     /// The uri before a plugin changed it: what the reply repeats.
-    asked: Option<ByteString>,
+    asked: Option<Box<ByteString>>,
     /// 0 is none.
     reply_codec: AtomicU8,
     answered: AtomicBool,
@@ -42,7 +42,7 @@ impl PullCtx {
     pub(crate) fn new(session: &Session, packet: Packet, keep_uri: bool) -> (Self, Bytes) {
         let body_codec = packet.body_codec();
         let this = Self {
-            asked: keep_uri.then(|| packet.header.uri.clone()),
+            asked: keep_uri.then(|| Box::new(packet.header.uri.clone())),
             header_codec: packet.header_codec,
             known_codec: known_codec(session, body_codec),
             context: Context::new(session.clone(), packet.header, body_codec),
@@ -63,8 +63,7 @@ impl PullCtx {
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
     ) -> Leftover {
-        self.answered.store(true, Ordering::Relaxed);
-        match result {
+        let leftover = match result {
             Ok(value) => {
                 let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
                 let choice = reply::reply_choice(set, self.known_codec);
@@ -79,7 +78,10 @@ impl PullCtx {
                 log_cause(self, &status);
                 reply::send_status(self.session(), self.reply_head(), &status)
             }
-        }
+        };
+        // Not before: encoding runs the user's code, which may panic.
+        self.answered.store(true, Ordering::Relaxed);
+        leftover
     }
 
     /// Replies with an error at once: the handler does not run.
@@ -92,7 +94,7 @@ impl PullCtx {
         let header = self.header();
         ReplyHead {
             seq: header.seq,
-            uri: self.asked.as_ref().unwrap_or(&header.uri),
+            uri: self.asked.as_deref().unwrap_or(&header.uri),
             gzip: header.gzip,
             header_codec: self.header_codec,
         }

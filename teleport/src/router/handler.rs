@@ -1,8 +1,15 @@
 //! Handlers of one route, with their types erased: body in, reply out.
 
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use std::{
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll, ready},
+};
 
 use bytes::Bytes;
+use pin_project_lite::pin_project;
 
 use crate::{
     codec::{
@@ -64,15 +71,12 @@ where
             Err(status) => ctx.refuse(&status),
             Ok(args) => {
                 drop(body);
-                let future = (self.handler)(ctx, args);
-                let encode = self.encode;
-                runner.run(pace, async move {
-                    let (ctx, result) = future.await;
-                    if let Some(frame) = ctx.answer(result, encode) {
-                        // Boxed: it is rare, and would make every handler's future larger.
-                        Box::pin(send_when_there_is_room(ctx.session(), frame)).await;
-                    }
-                });
+                let answering = Answering {
+                    handler: (self.handler)(ctx, args),
+                    encode: self.encode,
+                    blocked: None,
+                };
+                runner.run(pace, answering);
             }
         }
     }
@@ -101,6 +105,45 @@ where
             }
             chain.post_write_reply(&ctx, outcome).await;
         })
+    }
+}
+
+pin_project! {
+    /// Runs a handler and sends what it returns. Written by hand: it is moved several times on the way to where it runs, and
+    /// an `async` block would be twice the size, for it keeps room for what the handler returns.
+    struct Answering<Fut, E> {
+        #[pin]
+        handler: Fut,
+        encode: E,
+        // The reply, which waits for room.
+        blocked: Option<BoxFuture<'static, ()>>,
+    }
+}
+
+impl<Fut, R, E> Future for Answering<Fut, E>
+where
+    Fut: Future<Output = (PullCtx, Result<R, Status>)>,
+    E: EncodeAs<R> + Copy,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.blocked.is_none() {
+            let (ctx, result) = ready!(this.handler.poll(cx));
+            match ctx.answer(result, *this.encode) {
+                None => return Poll::Ready(()),
+                Some(frame) => {
+                    *this.blocked = Some(Box::pin(async move {
+                        send_when_there_is_room(ctx.session(), frame).await;
+                    }));
+                }
+            }
+        }
+        match this.blocked {
+            Some(sending) => sending.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
     }
 }
 

@@ -14,10 +14,10 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Answer, Phase, Runner, Session, Shared, shared::Reason};
+use super::{Answer, Phase, Runner, Session, Shared, shared::Reason, turn};
 use crate::{
     protocol::{Packet, PacketKind},
-    socket::{inbox::Inbox, outbox::Flush},
+    socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
 };
 
 /// Packets may take this long in place before what they have answered is written and other tasks get their turn.
@@ -43,6 +43,8 @@ pub(crate) struct Driver<I> {
     wakers: Vec<Waker>,
     /// Plugins want to see replies whole.
     whole_answers: bool,
+    /// Bytes that the outbox had room for when the turn began.
+    room: usize,
     reading: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
     put_off: bool,
@@ -71,6 +73,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             whole_answers,
             flush: Flush::default(),
             runner: Runner::new(),
+            room: 0,
             reading: true,
             put_off: false,
             stalled: None,
@@ -98,9 +101,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = Arc::clone(&self.session.0);
-        if shared.driver_wakes(cx.waker()) == Phase::Ended {
+        let (phase, room) = shared.driver_wakes(cx.waker());
+        if phase == Phase::Ended {
             return Poll::Ready(());
         }
+        self.room = room;
         self.runner.begin();
         let again = self.read(&shared, cx);
         let served = self.runner.spent() > Duration::ZERO;
@@ -152,7 +157,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
     fn dispatch(&mut self, shared: &Arc<Shared>) -> bool {
-        let goes_on = self.dispatch_packets(shared);
+        let room = self.room;
+        let goes_on = with_scratch(|replies| {
+            turn::gather(shared, replies, room, || self.dispatch_packets(shared))
+        });
         self.hand_on_answers(shared);
         goes_on
     }

@@ -12,6 +12,7 @@ mod push;
 pub(crate) mod reply;
 mod runner;
 pub(crate) mod shared;
+mod turn;
 mod values;
 
 use std::{

@@ -3,10 +3,11 @@
 use super::{
     Session,
     shared::{Frame, Refused},
+    turn,
 };
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
-    protocol::{HeaderCodec, HeaderRef, PacketKind},
+    protocol::{EncodeError, HeaderCodec, HeaderRef, PacketKind},
     socket::scratch::with_scratch,
     status::{Status, code},
 };
@@ -44,25 +45,23 @@ pub(crate) fn send_value(
     value: &impl Encode,
     choice: Choice,
 ) -> Leftover {
-    let env = &session.shared().env;
-    with_scratch(|frame| {
+    let shared = session.shared();
+    let env = &shared.env;
+    let encode = |frame: &mut Vec<u8>| {
         let mut body =
             |out: &mut Vec<u8>| encode_body(value, choice, head.gzip, &env.codecs, out).map(drop);
-        let encoded = env.protocol.encode(
-            head.header(code::OK, "OK"),
-            head.header_codec,
-            &mut body,
-            frame,
-        );
-        if let Err(error) = encoded {
-            tracing::warn!(uri = head.uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
-            return send_status(session, head, &encode_failure(&error));
-        }
-        hand_over(session, frame)
-    })
+        let header = head.header(code::OK, "OK");
+        env.protocol
+            .encode(header, head.header_codec, &mut body, frame)
+    };
+    let failed = |error: EncodeError| {
+        tracing::warn!(uri = head.uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
+        send_status(session, head, &encode_failure(&error))
+    };
+    send(session, encode, failed)
 }
 
-fn encode_failure(error: &crate::protocol::EncodeError) -> Status {
+fn encode_failure(error: &EncodeError) -> Status {
     if error.is_unsupported_codec() {
         Status::unsupported_codec(error.to_string())
     } else {
@@ -72,21 +71,34 @@ fn encode_failure(error: &crate::protocol::EncodeError) -> Status {
 
 /// Answers with a status that is not success.
 pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Status) -> Leftover {
-    let env = &session.shared().env;
-    with_scratch(|frame| {
+    let shared = session.shared();
+    let encode = |frame: &mut Vec<u8>| {
         let mut body = |out: &mut Vec<u8>| status.append_body(head.gzip, out);
         let header = head.header(status.code(), status.message());
-        let encoded = env
-            .protocol
-            .encode(header, head.header_codec, &mut body, frame);
-        match encoded {
+        let protocol = &shared.env.protocol;
+        protocol.encode(header, head.header_codec, &mut body, frame)
+    };
+    let failed = |error: EncodeError| {
+        tracing::error!(uri = head.uri, %status, %error, "a status cannot be encoded");
+        None
+    };
+    send(session, encode, failed)
+}
+
+/// Encodes a reply where replies gather, or else in a buffer of its own.
+fn send(
+    session: &Session,
+    encode: impl Fn(&mut Vec<u8>) -> Result<(), EncodeError>,
+    failed: impl Fn(EncodeError) -> Leftover,
+) -> Leftover {
+    match turn::append(session.shared(), &encode) {
+        Some(Ok(())) => None,
+        Some(Err(error)) => failed(error),
+        None => with_scratch(|frame| match encode(frame) {
             Ok(()) => hand_over(session, frame),
-            Err(error) => {
-                tracing::error!(uri = head.uri, %status, %error, "a status cannot be encoded");
-                None
-            }
-        }
-    })
+            Err(error) => failed(error),
+        }),
+    }
 }
 
 /// As [`send_status`], for one-off answers that must not wait: takes the room it needs.

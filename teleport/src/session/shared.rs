@@ -18,6 +18,7 @@ use super::{
     Answer, Values,
     dispatch::Dispatch,
     pending::{Pending, Progress},
+    turn,
 };
 use crate::{
     codec::{CodecId, Codecs},
@@ -236,6 +237,7 @@ impl Shared {
 
     /// Takes an encoded frame for the next flush; leaves `frame` empty if it did.
     pub(crate) fn enqueue(&self, kind: Frame<'_>, frame: &mut Vec<u8>) -> Result<(), Refused> {
+        turn::hand_over(self);
         let mut state = self.lock();
         let last = match kind {
             Frame::Pull { .. } => Phase::Open,
@@ -409,15 +411,16 @@ impl Shared {
 
 /// The driver's side.
 impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox.
-    pub(crate) fn driver_wakes(&self, waker: &Waker) -> Phase {
+    /// The driver is at work, and finds by itself what is put into the outbox. Gives how many bytes that has room for.
+    pub(crate) fn driver_wakes(&self, waker: &Waker) -> (Phase, usize) {
         let mut state = self.lock();
         state.awake = true;
         match &mut state.driver {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        state.phase
+        let queued = state.outbox.len() + state.flushing;
+        (state.phase, self.env.write_buffer.saturating_sub(queued))
     }
 
     /// The driver is about to rest. `false` if there is something to write after all, which a `blocked` driver cannot.
