@@ -47,7 +47,8 @@ pub struct PeerConfig {
     /// The gzip level of the bodies that this side starts, -2 to 9. Default: 0, not compressed.
     pub gzip: i32,
     /// Bytes that one packet, and one inflated body, may have. What is larger closes the connection (a packet) or
-    /// is answered 400 (a body). Memory is taken as bytes arrive, not as they are announced. Default: 64 MiB each.
+    /// is answered 400 (a body). Memory is taken as bytes arrive: an announced length is
+    /// believed for at most 1 MiB of it. Default: 64 MiB each.
     pub limits: Limits,
     /// Bytes per session that may wait to be written; callers and handlers wait while there are more. Memory for a peer
     /// that does not read is this, one packet over it, and what waits. Default: 1 MiB.
