@@ -22,8 +22,8 @@ impl<'a> Uri<'a> {
     /// Takes a uri apart. Blanks and non-ASCII characters may stand unescaped in path and query.
     ///
     /// # Errors
-    /// A broken escape in path or fragment, a control character anywhere, a malformed scheme, host or port, or a colon in the
-    /// first segment of a relative path. A broken escape in the query is no error.
+    /// A broken escape in path or fragment, a control character before the fragment, a malformed scheme, user, host or port, or
+    /// a colon in the first segment of a relative path. A broken escape in the query is no error.
     pub fn parse(uri: &'a str) -> Result<Self, UriError> {
         let (main, fragment) = match uri.split_once('#') {
             Some((main, fragment)) => (main, fragment),
@@ -31,9 +31,6 @@ impl<'a> Uri<'a> {
         };
         let parsed = Self::parse_main(main).map_err(|kind| UriError::new(main, kind))?;
         check_escapes(fragment).map_err(|kind| UriError::new(uri, kind))?;
-        if fragment.bytes().any(|byte| byte.is_ascii_control()) {
-            return Err(UriError::new(uri, Kind::Control));
-        }
         Ok(parsed)
     }
 
@@ -149,37 +146,72 @@ fn check_authority(authority: &str) -> Result<(), Kind> {
 }
 
 fn check_host(host: &str) -> Result<(), Kind> {
-    let port = if host.starts_with('[') {
-        let (_, port) = host.rsplit_once(']').ok_or(Kind::MissingBracket)?;
-        port
-    } else {
-        host.rfind(':')
-            .and_then(|at| host.get(at..))
-            .unwrap_or_default()
-    };
-    let digits = port.strip_prefix(':').unwrap_or_default();
-    if !(port.is_empty()
-        || port.starts_with(':') && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    {
-        return Err(Kind::Port(port.to_owned()));
+    if host.starts_with('[') {
+        let (literal, port) = host.rsplit_once(']').ok_or(Kind::MissingBracket)?;
+        check_port(port)?;
+        if let Some((address, zone)) = literal.split_once("%25") {
+            check_host_part(address, HostPart::Name)?;
+            check_host_part(zone, HostPart::Zone)?;
+            return check_host_part(port, HostPart::Name);
+        }
+    } else if let Some(at) = host.rfind(':') {
+        check_port(host.get(at..).unwrap_or_default())?;
     }
-    let forbidden = |byte: u8| {
-        byte.is_ascii()
-            && !byte.is_ascii_alphanumeric()
-            && !b"-_.~!$&'()*+,;=:[]<>\"%".contains(&byte)
+    check_host_part(host, HostPart::Name)
+}
+
+/// Nothing, or a colon with any number of digits.
+fn check_port(port: &str) -> Result<(), Kind> {
+    let digits = match port.strip_prefix(':') {
+        Some(digits) => digits,
+        None if port.is_empty() => port,
+        None => return Err(Kind::Port(port.to_owned())),
     };
-    if let Some(byte) = host.bytes().find(|byte| forbidden(*byte)) {
-        return Err(Kind::HostCharacter(char::from(byte)));
+    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(Kind::Port(port.to_owned())),
     }
-    check_escapes(host)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum HostPart {
+    Name,
+    /// What stands behind `%25` in the brackets of an IPv6 address.
+    Zone,
+}
+
+/// In a name only non-ASCII bytes and `%` may be escaped; in a zone only `%`, blanks, and what needs no escape.
+fn check_host_part(text: &str, part: HostPart) -> Result<(), Kind> {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte);
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte != b'%' {
+            if byte.is_ascii() && !plain(byte) {
+                return Err(Kind::HostCharacter(char::from(byte)));
+            }
+            rest = after;
+            continue;
+        }
+        let allowed = hex(rest).filter(|byte| match (byte, part) {
+            (b'%', _) | (b' ', HostPart::Zone) => true,
+            (byte, HostPart::Zone) => plain(*byte),
+            (byte, HostPart::Name) => !byte.is_ascii(),
+        });
+        if allowed.is_none() {
+            return Err(Kind::escape(rest));
+        }
+        rest = rest.get(3..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn check_escapes(text: &str) -> Result<(), Kind> {
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         let escape = rest.get(at..).unwrap_or_default();
-        if hex(escape.as_bytes()).is_none() {
-            return Err(Kind::Escape(escape.chars().take(3).collect()));
+        if hex(escape).is_none() {
+            return Err(Kind::escape(escape));
         }
         rest = escape.get(3..).unwrap_or_default();
     }
@@ -235,12 +267,19 @@ pub struct UriError {
 enum Kind {
     ColonInFirstSegment,
     Control,
-    Escape(String),
+    Escape(Vec<u8>),
     HostCharacter(char),
     MissingBracket,
     MissingScheme,
     Port(String),
     UserInfo,
+}
+
+impl Kind {
+    /// The first three bytes are the escape, even where they end in the middle of a character.
+    fn escape(rest: &[u8]) -> Self {
+        Self::Escape(rest.get(..3).unwrap_or(rest).to_vec())
+    }
 }
 
 impl UriError {
@@ -254,7 +293,7 @@ impl UriError {
 
 impl fmt::Display for UriError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "parse {}: ", Quoted(&self.uri))?;
+        write!(f, "parse {}: ", Quoted(self.uri.as_bytes()))?;
         match &self.kind {
             Kind::ColonInFirstSegment => {
                 f.write_str("first path segment in URL cannot contain colon")
@@ -263,15 +302,12 @@ impl fmt::Display for UriError {
             Kind::Escape(escape) => write!(f, "invalid URL escape {}", Quoted(escape)),
             Kind::HostCharacter(char) => {
                 let mut buffer = [0; 4];
-                write!(
-                    f,
-                    "invalid character {} in host name",
-                    Quoted(char.encode_utf8(&mut buffer))
-                )
+                let char = char.encode_utf8(&mut buffer).as_bytes();
+                write!(f, "invalid character {} in host name", Quoted(char))
             }
             Kind::MissingBracket => f.write_str("missing ']' in host"),
             Kind::MissingScheme => f.write_str("missing protocol scheme"),
-            Kind::Port(port) => write!(f, "invalid port {} after host", Quoted(port)),
+            Kind::Port(port) => write!(f, "invalid port {} after host", Quoted(port.as_bytes())),
             Kind::UserInfo => f.write_str("net/url: invalid userinfo"),
         }
     }
@@ -279,27 +315,31 @@ impl fmt::Display for UriError {
 
 impl std::error::Error for UriError {}
 
-/// A text in quotes, as Go's `%q` prints it.
-struct Quoted<'a>(&'a str);
+/// Bytes in quotes, as Go's `%q` prints them.
+struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
-        for char in self.0.chars() {
-            match char {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\u{7}' => f.write_str("\\a")?,
-                '\u{8}' => f.write_str("\\b")?,
-                '\u{c}' => f.write_str("\\f")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\u{b}' => f.write_str("\\v")?,
-                control if control.is_ascii_control() => {
-                    write!(f, "\\x{:02x}", u32::from(control))?
+        for chunk in self.0.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match char {
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
+                    '\u{7}' => f.write_str("\\a")?,
+                    '\u{8}' => f.write_str("\\b")?,
+                    '\u{c}' => f.write_str("\\f")?,
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    '\u{b}' => f.write_str("\\v")?,
+                    ascii if ascii.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(ascii))?,
+                    control if control.is_control() => write!(f, "\\u{:04x}", u32::from(control))?,
+                    other => write!(f, "{other}")?,
                 }
-                other => write!(f, "{other}")?,
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
             }
         }
         f.write_str("\"")
@@ -333,6 +373,27 @@ mod tests {
             ("/a?b#c", "/a"),
             ("/%ff", "/\u{fffd}"),
             ("http://[::1]:80/x", "/x"),
+            ("http://[fe80::1%25en%20%25]:/x", "/x"),
+            ("//[no-address]/x", "/x"),
+            ("//host:/x", "/x"),
+            ("//host:99999999/x", "/x"),
+            ("//a:b:80/x", "/x"),
+            ("//h%C3%B6st%25/x", "/x"),
+            ("//höst/x", "/x"),
+            ("//us:er%20:p%40ss@host/x", "/x"),
+            ("//u@v@host/x", "/x"),
+            ("//?q", ""),
+            ("x-1+2.3:///y", "/y"),
+            ("mailto:/x", "/x"),
+            ("./a:b", "./a:b"),
+            ("/a:b", "/a:b"),
+            ("a/b:c", "a/b:c"),
+            ("+a", "+a"),
+            ("/a??b", "/a"),
+            ("/a%2Fb%3fc%23d", "/a/b?c#d"),
+            ("/a+b", "/a+b"),
+            ("/a#b\u{1}#c", "/a"),
+            ("#", ""),
         ];
         for (uri, expected) in table {
             assert_eq!(path(uri), expected, "{uri}");
@@ -370,6 +431,57 @@ mod tests {
                 r#"parse "//host:port/x": invalid port ":port" after host"#,
             ),
             ("/a#%zz", r#"parse "/a#%zz": invalid URL escape "%zz""#),
+            ("/a%zz#%yy", r#"parse "/a%zz": invalid URL escape "%zz""#),
+            ("/a/%", r#"parse "/a/%": invalid URL escape "%""#),
+            (
+                "/a/%名",
+                r#"parse "/a/%名": invalid URL escape "%\xe5\x90""#,
+            ),
+            (
+                "/\u{85}\"\\%0g",
+                r#"parse "/\u0085\"\\%0g": invalid URL escape "%0g""#,
+            ),
+            (
+                "//h%20st/x",
+                r#"parse "//h%20st/x": invalid URL escape "%20""#,
+            ),
+            ("//%41/x", r#"parse "//%41/x": invalid URL escape "%41""#),
+            (
+                "//h|t/x",
+                r#"parse "//h|t/x": invalid character "|" in host name"#,
+            ),
+            (
+                "//h\\t/x",
+                r#"parse "//h\\t/x": invalid character "\\" in host name"#,
+            ),
+            (
+                "//[::1]x/",
+                r#"parse "//[::1]x/": invalid port "x" after host"#,
+            ),
+            (
+                "//[::1]:8x/",
+                r#"parse "//[::1]:8x/": invalid port ":8x" after host"#,
+            ),
+            (
+                "//[fe80::1%25%41|]/",
+                r#"parse "//[fe80::1%25%41|]/": invalid character "|" in host name"#,
+            ),
+            (
+                "//[fe80::1%25%c3]/",
+                r#"parse "//[fe80::1%25%c3]/": invalid URL escape "%c3""#,
+            ),
+            (
+                "//us er@host/x",
+                r#"parse "//us er@host/x": net/url: invalid userinfo"#,
+            ),
+            (
+                "//user%zz@host/x",
+                r#"parse "//user%zz@host/x": invalid URL escape "%zz""#,
+            ),
+            (
+                "a:b%zz:c/d\u{0}",
+                r#"parse "a:b%zz:c/d\x00": net/url: invalid control character in URL"#,
+            ),
         ];
         for (uri, expected) in table {
             assert_eq!(Uri::parse(uri).unwrap_err().to_string(), expected);
