@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
 };
 
-use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 
 use super::CodecError;
 
@@ -47,17 +47,44 @@ fn compression(level: i32) -> Result<Compression, CodecError> {
     }
 }
 
-/// Inflates a stream, finished or not, to at most `limit` bytes.
+/// Inflates a stream, finished or not, to at most `limit` bytes. Several members in a row are read as one.
 ///
 /// Memory grows with what comes out, never with what a header announces. A stream that stops early gives what was
-/// inflated by then; a wrong checksum, or other bytes behind a finished stream, are errors.
-pub(super) fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
-    let mut decoder = MultiGzDecoder::new(payload);
+/// inflated by then; a wrong checksum, or other bytes behind a finished member, are errors.
+pub(super) fn inflate(mut payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
+    loop {
+        // A member cut inside its own header is not a member.
+        if !has_header(payload) {
+            return Err(CodecError::decode("gzip: no gzip header"));
+        }
+        let mut decoder = GzDecoder::new(payload);
+        if inflate_member(&mut decoder, &mut out, limit)? == End::Cut {
+            return Ok(out);
+        }
+        payload = decoder.into_inner();
+        if payload.is_empty() {
+            return Ok(out);
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum End {
+    /// The data ended before the member did.
+    Cut,
+    Finished,
+}
+
+fn inflate_member(
+    decoder: &mut GzDecoder<&[u8]>,
+    out: &mut Vec<u8>,
+    limit: usize,
+) -> Result<End, CodecError> {
     let mut chunk = [0; 8 * 1024];
     loop {
         match decoder.read(&mut chunk) {
-            Ok(0) => return Ok(out),
+            Ok(0) => return Ok(End::Finished),
             Ok(count) => {
                 if count > limit.saturating_sub(out.len()) {
                     return Err(CodecError::over_limit(limit));
@@ -65,16 +92,13 @@ pub(super) fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecErro
                 out.extend_from_slice(chunk.get(..count).unwrap_or_default());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The data ended inside the stream, behind a whole gzip header.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && has_header(payload) => {
-                return Ok(out);
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Cut),
             Err(error) => return Err(CodecError::decode(format!("gzip: {error}"))),
         }
     }
 }
 
-/// A stream cut inside its own header is not a stream. Ten bytes are the least there can be.
+/// Ten bytes are the least there can be.
 fn has_header(payload: &[u8]) -> bool {
     payload.len() >= 10 && payload.starts_with(&[0x1f, 0x8b])
 }
@@ -139,8 +163,22 @@ mod tests {
         let mut stream = deflated(b"one ", 5);
         stream.extend(deflated(b"two", 5));
         assert_eq!(inflate(&stream, 100).unwrap(), b"one two");
-        stream.extend(b"garbage-garbage");
-        assert!(inflate(&stream, 100).unwrap_err().is_decode());
+        assert!(inflate(&stream, 6).unwrap_err().is_over_limit());
+        for garbage in [&b"garbage-garbage"[..], b"x", b"\x1f\x8b", &[0; 20]] {
+            let stream = [&stream, garbage].concat();
+            assert!(inflate(&stream, 100).unwrap_err().is_decode());
+        }
+    }
+
+    #[test]
+    fn name_comment_and_extra_field_of_the_header_are_skipped() {
+        let mut encoder = flate2::GzBuilder::new()
+            .filename("name")
+            .comment("comment")
+            .extra(b"extra".to_vec())
+            .write(Vec::new(), Compression::default());
+        encoder.write_all(b"text").unwrap();
+        assert_eq!(inflate(&encoder.finish().unwrap(), 100).unwrap(), b"text");
     }
 
     #[test]
