@@ -25,7 +25,7 @@ pub(super) fn read<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 }
 
 /// Rewrites `\ud800` to `\udfff` escapes that have no partner.
-fn replace_lone_surrogates(text: &str) -> Cow<'_, str> {
+pub(crate) fn replace_lone_surrogates(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u") {
         return Cow::Borrowed(text);
     }

@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::super::{Header, HeaderRef, PacketKind, ProtocolError};
-use crate::codec::write_json_string;
+use crate::codec::{replace_lone_surrogates, write_json_string};
 
 /// Members in the order of the specification, zero values left out.
 pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
@@ -59,7 +59,12 @@ impl Members<'_> {
 pub(super) fn decode(bytes: &Bytes) -> Result<Header, ProtocolError> {
     // Go replaces what is not UTF-8; JSON itself cannot hold it.
     let text = String::from_utf8_lossy(bytes);
-    match serde_json::from_str::<Option<JsonHeader>>(&text) {
+    let parse = |text: &str| serde_json::from_str::<Option<JsonHeader>>(text);
+    let parsed = parse(&text).or_else(|error| match replace_lone_surrogates(&text) {
+        Cow::Owned(text) => parse(&text),
+        Cow::Borrowed(_) => Err(error),
+    });
+    match parsed {
         Ok(Some(JsonHeader(header))) => Ok(header),
         Ok(None) => Ok(Header::default()),
         Err(error) => Err(ProtocolError::malformed(format!("JSON header: {error}"))),
@@ -140,5 +145,62 @@ impl<'de> Deserialize<'de> for Name<'de> {
         }
 
         deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(text: &'static str) -> Header {
+        decode(&Bytes::from_static(text.as_bytes())).expect("a header")
+    }
+
+    #[test]
+    fn a_header_is_read_as_leniently_as_go_does() {
+        let full = Header::new(PacketKind::Pull, 7, "/a");
+        for text in [
+            r#"{"seq":7,"type":1,"uri":"/a"}"#,
+            " {\n\t\"URI\" : \"\\u002fa\" , \"Type\" : 1 , \"sEq\" : 7 } ",
+            r#"{"seq":1,"seq":7,"type":1,"uri":"/a","other":[{"seq":9}],"status":null,"gzip":null}"#,
+        ] {
+            assert_eq!(header(text), full, "{text}");
+        }
+        assert_eq!(header("null"), Header::default());
+        assert_eq!(header("{}"), Header::default());
+        assert_eq!(header(r#"{"seq":18446744073709551615}"#).seq, u64::MAX);
+    }
+
+    #[test]
+    fn texts_that_are_not_unicode_get_replacement_characters() {
+        assert_eq!(header(r#"{"uri":"/a?\ud800b"}"#).uri, "/a?\u{fffd}b");
+        assert_eq!(
+            header(r#"{"uri":"/\ud83d\ude00\udc00"}"#).uri,
+            "/😀\u{fffd}"
+        );
+        let bytes = Bytes::from_static(b"{\"uri\":\"/\xff\"}");
+        assert_eq!(decode(&bytes).expect("a header").uri, "/\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_no_header_is_an_error() {
+        for text in [
+            "",
+            "[]",
+            "7",
+            r#"{"seq":-1}"#,
+            r#"{"seq":1.0}"#,
+            r#"{"seq":18446744073709551616}"#,
+            r#"{"type":2147483648}"#,
+            r#"{"uri":1}"#,
+            r#"{"seq":1} x"#,
+            r#"{"seq":1"#,
+            r#"{"uri":"\uZZZZ"}"#,
+        ] {
+            assert!(
+                decode(&Bytes::from_static(text.as_bytes())).is_err(),
+                "{text}"
+            );
+        }
     }
 }

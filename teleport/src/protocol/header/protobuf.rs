@@ -17,6 +17,8 @@ const STATUS: u8 = 6;
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
+const START_GROUP: u8 = 3;
+const END_GROUP: u8 = 4;
 const FIXED32: u8 = 5;
 
 pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
@@ -82,13 +84,29 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
         (STATUS, BYTES) => header.status = status(slice(reader)?, bytes),
         // A known field in another wire type is a broken header, an unknown field is none of our business.
         (SEQ..=STATUS, _) => return None,
-        (_, VARINT) => _ = reader.varint()?,
-        (_, FIXED64) => _ = reader.take(8)?,
-        (_, BYTES) => _ = slice(reader)?,
-        (_, FIXED32) => _ = reader.take(4)?,
-        _ => return None,
+        (_, wire) => skip(reader, wire)?,
     }
     Some(())
+}
+
+/// Skips the value of an unknown field; of a group, all that is in it.
+fn skip(reader: &mut Reader<'_>, mut wire: u8) -> Option<()> {
+    let mut depth: usize = 0;
+    loop {
+        match wire {
+            VARINT => _ = reader.varint()?,
+            FIXED64 => _ = reader.take(8)?,
+            BYTES => _ = slice(reader)?,
+            START_GROUP => depth += 1,
+            END_GROUP => depth = depth.checked_sub(1)?,
+            FIXED32 => _ = reader.take(4)?,
+            _ => return None,
+        }
+        if depth == 0 {
+            return Some(());
+        }
+        wire = (reader.varint()? & 7) as u8;
+    }
 }
 
 /// The low 32 bits, whatever was written.
@@ -99,4 +117,63 @@ fn int32(reader: &mut Reader<'_>) -> Option<i32> {
 fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     let len = usize::try_from(reader.varint()?).ok()?;
     reader.take(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seq(bytes: &'static [u8]) -> Option<u64> {
+        let header = decode(&Bytes::from_static(bytes));
+        header.ok().map(|header| header.seq)
+    }
+
+    #[test]
+    fn unknown_fields_of_every_wire_type_are_skipped() {
+        for unknown in [
+            &b"\x38\x96\x01"[..],
+            b"\x39\x01\x02\x03\x04\x05\x06\x07\x08",
+            b"\x3a\x02hi",
+            // A group with a varint and another group in it.
+            b"\x3b\x38\x01\x43\x42\x01x\x44\x3c",
+            b"\x3d\x01\x02\x03\x04",
+            // A field number of 29 bits.
+            b"\xf8\xff\xff\xff\x0f\x01",
+        ] {
+            let bytes = [unknown, b"\x08\x05"].concat();
+            assert_eq!(seq(bytes.leak()), Some(5), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_or_does_not_exist_is_an_error() {
+        for broken in [
+            // Field 0, wire types 6 and 7, a group that never began, one that never ends.
+            &b"\x00\x01"[..],
+            b"\x3e",
+            b"\x3f",
+            b"\x3c",
+            b"\x3b\x38\x01",
+            b"\x3a\x05hi",
+            b"\x39\x01",
+            b"\x08",
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            // A known field of another wire type.
+            b"\x0a\x01x",
+            b"\x1d\x01\x02\x03\x04",
+        ] {
+            assert_eq!(seq(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_repeated_field_the_last_counts_and_numbers_need_not_be_minimal() {
+        assert_eq!(seq(b"\x08\x05\x08\x85\x80\x00"), Some(5));
+        assert_eq!(seq(b"\x08\x05\x08\x00"), Some(0));
+        let wide = decode(&Bytes::from_static(
+            b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f",
+        ));
+        let header = wide.expect("a header");
+        assert_eq!((header.kind, header.gzip), (PacketKind::Push, -1));
+    }
 }
