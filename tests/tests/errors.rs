@@ -2,9 +2,17 @@
 
 use std::{error::Error as _, fmt, io};
 
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
-use teleport::{PullController, PullCtx, Router, Status, pull_controller};
-use teleport_tests::pair::{Pair, pair};
+use teleport::{
+    CodecId, PeerConfig, Plugin, PullController, PullCtx, PushController, Router, Status,
+    UnknownPull, UnknownPush,
+    codec::{Codecs, append_body},
+    protocol::{Decoded, Header, HeaderCodec, Limits, PacketKind, Protocol, Standard},
+    pull_controller, push_controller,
+};
+use teleport_tests::pair::{Pair, pair, peer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An application's own error.
 #[derive(Debug)]
@@ -208,6 +216,120 @@ async fn a_reply_whose_encoding_panics_is_500_and_leaves_the_others_whole() {
     for mine in [all.1, all.3] {
         assert_eq!(mine.err().expect("a panic").code(), 500);
     }
+}
+
+#[tokio::test]
+async fn arguments_whose_decoding_panics_are_500_and_leave_the_others_whole() {
+    #[derive(Serialize)]
+    struct Mine;
+
+    impl<'de> Deserialize<'de> for Mine {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            serde::de::IgnoredAny::deserialize(deserializer)?;
+            panic!("on purpose")
+        }
+    }
+
+    struct Field;
+
+    #[pull_controller]
+    impl Field {
+        async fn mine(&self, _mine: Mine) -> u8 {
+            0
+        }
+
+        async fn safe(&self) -> u8 {
+            1
+        }
+    }
+
+    #[push_controller]
+    impl Field {
+        async fn told(&self, _mine: Mine) {}
+    }
+
+    struct Looks;
+
+    impl Plugin for Looks {
+        fn name(&self) -> &str {
+            "looks"
+        }
+    }
+
+    let router = || PullController::into_router(Field).merge(PushController::into_router(Field));
+    for router in [router(), router().plugin(Looks)] {
+        let router = router.unknown_pull(|pull: UnknownPull| async move {
+            pull.bind::<Mine>()?;
+            Ok::<_, Status>(0)
+        });
+        let Pair { session, .. } = pair(router, Router::new()).await;
+        let field = FieldClient::new(&session);
+        let told = FieldPushClient::new(&session);
+        let all = tokio::join!(
+            field.safe(),
+            field.mine(Mine),
+            told.told(Mine),
+            session.pull::<_, u8>("/unknown", 1),
+            field.safe()
+        );
+        assert_eq!((all.0.expect("1"), all.4.expect("1")), (1, 1));
+        all.2.expect("sent");
+        for failed in [all.1, all.3] {
+            assert_eq!(failed.expect_err("a panic").code(), 500);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_handler_that_panics_before_its_first_await_is_500() {
+    fn handler(pull: UnknownPull) -> std::future::Ready<Result<u8, Status>> {
+        panic!("no future for {}", pull.uri())
+    }
+
+    fn told(push: UnknownPush) -> std::future::Ready<Result<(), Status>> {
+        panic!("no future for {}", push.uri())
+    }
+
+    let router = Router::new().unknown_pull(handler).unknown_push(told);
+    let Pair { session, .. } = pair(router, Router::new()).await;
+    session.push("/anything", ()).await.expect("sent");
+    for _ in 0..2 {
+        let error = session.pull::<_, u8>("/anything", ()).await;
+        assert_eq!(error.expect_err("a panic").code(), 500);
+    }
+}
+
+#[tokio::test]
+async fn a_status_with_details_reaches_a_caller_whose_gzip_level_nobody_has() {
+    let server = peer(PeerConfig::default(), Shop.into_router());
+    let (mut wire, stream) = tokio::io::duplex(4096);
+    server.serve_conn(stream).await.expect("a session");
+    let mut header = Header::new(PacketKind::Pull, 0, "/shop/buy");
+    header.gzip = 99;
+    let mut frame = Vec::new();
+    let mut body = |out: &mut Vec<u8>| {
+        // Compressed, for the reader takes any level.
+        append_body(&("tea", 9), Some(CodecId::JSON), 1, &Codecs::new(), out)
+    };
+    let protocol = Standard;
+    protocol
+        .encode(header.as_ref(), HeaderCodec::Json, &mut body, &mut frame)
+        .expect("a frame");
+    wire.write_all(&frame).await.expect("written");
+    let mut read = BytesMut::new();
+    let reply = loop {
+        match protocol
+            .decode(&mut read, &Limits::default())
+            .expect("a packet")
+        {
+            Decoded::Packet(packet) => break packet,
+            Decoded::NeedMore { .. } => {
+                assert_ne!(wire.read_buf(&mut read).await.expect("more"), 0)
+            }
+        }
+    };
+    assert_eq!((reply.header.status_code, reply.header.gzip), (1001, 99));
+    assert!(reply.body.is_empty(), "no such level to write it in");
 }
 
 #[tokio::test]

@@ -40,14 +40,18 @@ impl Status {
         T::decode(&Body::new(self.body(), 0), &Codecs::new(), usize::MAX)
     }
 
-    /// Appends the body that travels with this status.
-    pub(crate) fn append_body(&self, level: i32, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    /// Appends the body that travels with this status. Where the caller has asked for a gzip level that nobody has, it is left
+    /// out: the status matters more.
+    pub(crate) fn append_body(&self, level: i32, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(self.body());
         if level == 0 || self.body().len() <= 1 {
-            return Ok(());
+            return;
         }
-        gzip::deflate_tail(out, start + 1, level)
+        if let Err(error) = gzip::deflate_tail(out, start + 1, level) {
+            tracing::debug!(status = %self, %error, "details of a status are left out");
+            out.truncate(start);
+        }
     }
 
     /// Keeps the body of a reply that is not success. One that cannot be inflated is left out: the status matters more.

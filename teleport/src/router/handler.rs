@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{self, Poll, ready},
@@ -18,7 +19,7 @@ use crate::{
     },
     context::{Context, PullCtx, PushCtx},
     plugin::Chain,
-    session::{Pace, Runner, dispatch::BoxFuture, reply::send_when_there_is_room},
+    session::{Pace, Runner, dispatch::BoxFuture, panic_text, reply::send_when_there_is_room},
     status::{Status, code},
 };
 
@@ -206,7 +207,8 @@ where
     }
 }
 
-/// Reads a body, or says in a status why it cannot be read.
+/// Reads a body, or says in a status why it cannot be read. Reading runs the user's code, in the connection's own task: a
+/// panic is the status 500.
 pub(crate) fn decode<A>(
     ctx: &Context,
     body: &Bytes,
@@ -214,9 +216,15 @@ pub(crate) fn decode<A>(
 ) -> Result<A, Status> {
     let env = &ctx.session().shared().env;
     let body = Body::new(body, ctx.header().gzip);
-    decode
-        .decode(&body, &env.codecs, env.limits.inflated)
-        .map_err(|error| unreadable(&error))
+    let read = || decode.decode(&body, &env.codecs, env.limits.inflated);
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| unreadable(&error)),
+        Err(panic) => {
+            let text = panic_text(panic.as_ref());
+            tracing::error!(uri = ctx.uri(), peer = %ctx.peer_addr(), panic = text, "reading a body panicked");
+            Err(Status::internal(text))
+        }
+    }
 }
 
 fn unreadable(error: &CodecError) -> Status {

@@ -112,8 +112,11 @@ where
             ctx: Arc::clone(&ctx),
             body,
         };
-        let future = (self.0)(pull);
-        runner.run(pace, async move { answer(&ctx, future.await).await });
+        let handler = Arc::clone(&self.0);
+        // Called inside: a handler may panic before there is a future.
+        runner.run(pace, async move {
+            answer(&ctx, handler(pull).await).await;
+        });
     }
 
     fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {
@@ -151,8 +154,8 @@ where
             ctx: Arc::clone(&ctx),
             body,
         };
-        let future = (self.0)(push);
-        runner.run(pace, async move { log_failed(&ctx, future.await) });
+        let handler = Arc::clone(&self.0);
+        runner.run(pace, async move { log_failed(&ctx, handler(push).await) });
     }
 
     fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {

@@ -23,7 +23,7 @@ use std::{
 
 pub(crate) use self::{
     answer::Answer,
-    runner::{Pace, Runner},
+    runner::{Pace, Runner, panic_text},
     shared::{Env, Phase, Shared},
 };
 pub use self::{call::CallOptions, handshake::Handshake, pull::Pull, push::Push, values::Values};

@@ -73,7 +73,10 @@ fn encode_failure(error: &EncodeError) -> Status {
 pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Status) -> Leftover {
     let shared = session.shared();
     let encode = |frame: &mut Vec<u8>| {
-        let mut body = |out: &mut Vec<u8>| status.append_body(head.gzip, out);
+        let mut body = |out: &mut Vec<u8>| {
+            status.append_body(head.gzip, out);
+            Ok(())
+        };
         let header = head.header(status.code(), status.message());
         let protocol = &shared.env.protocol;
         protocol.encode(header, head.header_codec, &mut body, frame)

@@ -173,12 +173,16 @@ fn has_other_threads() -> bool {
 }
 
 fn log_panic(panic: &(dyn Any + Send)) {
-    let text = panic
+    tracing::error!(panic = panic_text(panic), "a handler panicked");
+}
+
+/// What was said in a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)");
-    tracing::error!(panic = text, "a handler panicked");
+        .unwrap_or("(no text)")
 }
 
 #[cfg(test)]

@@ -29,15 +29,25 @@ pub(super) fn gather<R>(
         replies: std::mem::take(replies),
         room,
     };
-    let outer = TURN.replace(Some(turn));
+    let outer = Outer(TURN.replace(Some(turn)));
     let result = work();
-    if let Some(turn) = TURN.replace(outer) {
+    if let Some(turn) = TURN.take() {
         *replies = turn.replies;
     }
+    drop(outer);
     if !replies.is_empty() {
         shared.enqueue_at_any_rate(replies);
     }
     result
+}
+
+/// The turn that another one has interrupted. Comes back even if that one panics, as a protocol of the user's may.
+struct Outer(Option<Turn>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        TURN.set(self.0.take());
+    }
 }
 
 /// Encodes a reply straight to the others of this turn. `None` if this is not the session's own turn, or there is no room:
