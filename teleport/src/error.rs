@@ -34,7 +34,7 @@ enum Kind {
     Rejected(Status),
     Remote(Status),
     Timeout,
-    /// The connection had ended, so nothing was sent.
+    /// The connection had ended before the other side took the call.
     Unsent,
     /// Nothing was sent.
     Write,
@@ -75,7 +75,8 @@ impl Error {
         matches!(self.0.kind, Kind::Remote(_))
     }
 
-    /// The connection was closed: before the call (100), or before its reply came (101).
+    /// The connection was closed: before the call (100: it was not sent, or the other side, which was closing, has said that it
+    /// did not take it), or before its reply came (101: whether it was served is not known).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.0.kind, Kind::Closed | Kind::Unsent)
@@ -195,7 +196,7 @@ impl fmt::Display for Error {
             Kind::Rejected(status) => write!(f, ": refused by a plugin: {status}"),
             Kind::Remote(status) => write!(f, ": answered {status}"),
             Kind::Timeout => f.write_str(": no answer within the time limit"),
-            Kind::Unsent => f.write_str(": the connection is closed, nothing was sent"),
+            Kind::Unsent => f.write_str(": the connection is closed, the call was not made"),
             Kind::Write => f.write_str(": not done"),
         }
     }
@@ -236,7 +237,7 @@ mod tests {
         let error = Error::unsent("pull", "closed by the peer").at("/home/test", "127.0.0.1:9");
         assert_eq!(
             error.to_string(),
-            "pull /home/test at 127.0.0.1:9: the connection is closed, nothing was sent"
+            "pull /home/test at 127.0.0.1:9: the connection is closed, the call was not made"
         );
         assert_eq!(
             error.source().map(ToString::to_string).as_deref(),

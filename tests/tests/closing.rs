@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use teleport::{
-    PeerConfig, PullController, PullCtx, Raw, Router, Session, Status, pull_controller,
+    Peer, PeerConfig, PullController, PullCtx, Raw, Router, Session, Status,
+    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind, Protocol, Standard},
+    pull_controller,
 };
 use teleport_tests::{
     gate::{Gate, GateClient},
@@ -100,18 +103,133 @@ async fn close_lets_calls_in_flight_finish_in_both_directions() {
     assert_eq!(refused.expect_err("this side closes").code(), 100);
     let refused = GateClient::new(&accepted).open_road(4).await;
     let refused = refused.expect_err("the other side closes");
-    assert!(
-        refused.is_remote() && refused.code() == 503,
-        "served no more: {refused}"
-    );
+    assert!(refused.is_closed() && refused.code() == 100, "{refused}");
+    assert!(!accepted.is_open(), "it has understood");
 
     theirs.open(1);
     assert_eq!(call.await.expect("no panic").expect("delivered"), 1);
-    assert!(accepted.is_open(), "the last handler still runs");
     ours.open(2);
     assert_eq!(back.await.expect("no panic").expect("delivered"), 2);
     session.closed().await;
     accepted.closed().await;
+}
+
+/// A packet with this body.
+fn bytes(kind: PacketKind, seq: u64, uri: &str, body: &[u8]) -> Vec<u8> {
+    let header = Header::new(kind, seq, uri);
+    let mut bytes = Vec::new();
+    let mut write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(body);
+        Ok(())
+    };
+    Standard
+        .encode(
+            header.as_ref(),
+            HeaderCodec::Protobuf,
+            &mut write,
+            &mut bytes,
+        )
+        .expect("it fits");
+    bytes
+}
+
+/// The next packet, or nothing at the end of the stream.
+async fn next(stream: &mut (impl AsyncRead + Unpin), read: &mut BytesMut) -> Option<Packet> {
+    loop {
+        match Standard.decode(read, &Limits::default()).expect("a packet") {
+            Decoded::Packet(packet) => return Some(packet),
+            Decoded::NeedMore { .. } => {}
+        }
+        if stream.read_buf(read).await.expect("not cut") == 0 {
+            assert!(read.is_empty(), "half a packet");
+            return None;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_crosses_the_closing_of_the_other_side_fails_as_not_sent() {
+    let client = peer(PeerConfig::default(), Router::new());
+    let (mut wire, stream) = tokio::io::duplex(4096);
+    let session = client.serve_conn(stream).await.expect("a session");
+    let calls = [spawn_pass(&session, 1), spawn_pass(&session, 2)];
+    let mut read = BytesMut::new();
+    for seq in 0..2 {
+        let pull = next(&mut wire, &mut read).await.expect("a pull");
+        assert_eq!((pull.header.kind, pull.header.seq), (PacketKind::Pull, seq));
+    }
+    let farewell = bytes(PacketKind::Reply, u64::MAX, "/~teleport/closing", b"");
+    wire.write_all(&farewell).await.expect("written");
+    for call in calls {
+        let error = call.await.expect("no panic").expect_err("not taken");
+        assert!(error.is_closed() && error.code() == 100, "{error}");
+    }
+    drop(wire);
+    session.closed().await;
+}
+
+#[tokio::test]
+async fn a_closing_side_refuses_with_503_and_tells_at_the_end_that_the_rest_was_not_taken() {
+    let gate = Gate::default();
+    let server = peer(PeerConfig::default(), gate.routes());
+    let (mut wire, stream) = tokio::io::duplex(4096);
+    let session = server.serve_conn(stream).await.expect("a session");
+    let first = bytes(PacketKind::Pull, 0, "/gate/pass", b"j7");
+    wire.write_all(&first).await.expect("written");
+    gate.arrived(7).await;
+    session.start_closing();
+    let late = bytes(PacketKind::Pull, 1, "/gate/open_road", b"j8");
+    wire.write_all(&late).await.expect("written");
+    let mut read = BytesMut::new();
+    let refusal = next(&mut wire, &mut read).await.expect("a reply").header;
+    assert_eq!((refusal.seq, refusal.status_code), (1, 503));
+    gate.open(7);
+    let reply = next(&mut wire, &mut read).await.expect("a reply").header;
+    assert_eq!((reply.seq, reply.status_code), (0, 200));
+    let farewell = next(&mut wire, &mut read).await.expect("a farewell").header;
+    assert_eq!((farewell.kind, farewell.seq), (PacketKind::Reply, u64::MAX));
+    assert!(next(&mut wire, &mut read).await.is_none());
+    drop(wire);
+    session.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_last_reply_arrives_although_the_other_side_goes_on_sending() {
+    struct Big;
+
+    #[pull_controller]
+    impl Big {
+        async fn reply(&self, ctx: &PullCtx) -> Raw {
+            ctx.session().start_closing();
+            Raw(vec![b'x'; 2 << 20].into())
+        }
+    }
+
+    let server = Peer::builder()
+        .listen_at("127.0.0.1:0")
+        .routes(Big.into_router())
+        .build()
+        .expect("a peer");
+    let address = server.listen().await.expect("a free port").address();
+    let stream = tokio::net::TcpStream::connect(address).await;
+    let (mut reading, mut writing) = stream.expect("connected").into_split();
+    let pull = bytes(PacketKind::Pull, 0, "/big/reply", b"");
+    writing.write_all(&pull).await.expect("written");
+    let (stop, mut stopped) = oneshot::channel::<()>();
+    let pushing = tokio::spawn(async move {
+        let push = bytes(PacketKind::Push, 0, "/nobody", b"");
+        while stopped.try_recv().is_err() && writing.write_all(&push).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut read = BytesMut::new();
+    let reply = next(&mut reading, &mut read).await.expect("a reply");
+    assert!(reply.body.len() >= 2 << 20, "{}", reply.body.len());
+    let farewell = next(&mut reading, &mut read).await.expect("a farewell");
+    assert_eq!(farewell.header.seq, u64::MAX);
+    assert!(next(&mut reading, &mut read).await.is_none(), "not reset");
+    stop.send(()).ok();
+    pushing.await.expect("no panic");
 }
 
 #[tokio::test]

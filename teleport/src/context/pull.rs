@@ -14,7 +14,7 @@ use crate::{
     codec::{CodecId, probe::EncodeAs},
     protocol::{HeaderCodec, Packet},
     session::{
-        Session,
+        Session, farewell,
         reply::{self, Leftover, ReplyHead},
     },
     status::{Status, code},
@@ -88,6 +88,12 @@ impl PullCtx {
     pub(crate) fn refuse(self, status: &Status) {
         self.answered.store(true, Ordering::Relaxed);
         reply::send_status_now(self.session(), self.reply_head(), status);
+    }
+
+    /// Replies that this side closes the session: the handler does not run.
+    pub(crate) fn refuse_closing(self) {
+        self.answered.store(true, Ordering::Relaxed);
+        farewell::refuse(self.session(), self.reply_head());
     }
 
     fn reply_head(&self) -> ReplyHead<'_> {

@@ -179,7 +179,7 @@ impl Peer {
             Side::Dialling => plugins.post_dial(&mut handshake).await,
         };
         greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
-        entry.adopt(io, inbox)?;
+        entry.adopt(io, inbox, side)?;
         Ok(session)
     }
 }
@@ -192,7 +192,7 @@ struct Entry {
 
 impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(self, io: I, inbox: Inbox) -> Result<(), Error>
+    fn adopt<I>(self, io: I, inbox: Inbox, side: Side) -> Result<(), Error>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -205,7 +205,7 @@ impl Entry {
         if *peer.0.closing.borrow() {
             return Err(Error::write("start a session", "the peer is closed"));
         }
-        let driver = Driver::new(io, session.clone(), inbox);
+        let driver = Driver::new(io, session.clone(), inbox, side == Side::Accepting);
         tokio::spawn(async move {
             driver.run().await;
             let session = self.session.clone();

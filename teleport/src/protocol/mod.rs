@@ -45,6 +45,13 @@ pub trait Protocol: Send + Sync + 'static {
         body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
         dst: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
+
+    /// Whether a side that closes a session may say so in a packet of its own: a reply with the highest number there is, which
+    /// nobody waits for. If so, calls that cross the closing fail as not sent (100) instead of unanswered (101). Say yes if
+    /// those who speak this format drop replies that they do not wait for, and replies carry a uri. Default: no.
+    fn has_farewell(&self) -> bool {
+        false
+    }
 }
 
 /// What [`Protocol::decode`] found.

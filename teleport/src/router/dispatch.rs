@@ -59,7 +59,7 @@ impl RouterDispatch {
             ));
         }
         if !session.is_open() {
-            return ctx.refuse(&Status::unavailable("this side is closing the session"));
+            return ctx.refuse_closing();
         }
         if early {
             let routes = Arc::clone(&self.routes);

@@ -3,18 +3,23 @@
 use std::{
     future::Future,
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
 };
 
-use super::{Answer, Phase, Runner, Session, Shared, shared::Reason, turn};
+use super::{
+    Answer, Phase, Runner, Session, Shared,
+    farewell::{self, Farewell},
+    shared::Reason,
+    turn,
+};
 use crate::{
     protocol::{Packet, PacketKind},
     socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
@@ -24,6 +29,9 @@ use crate::{
 const TURN: Duration = Duration::from_micros(500);
 /// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
 const READS: usize = 8;
+/// How long a closing side waits for the other one to close too. Long enough for the last replies to get across, no longer,
+/// for the other side may have vanished.
+const PARTING: Duration = Duration::from_secs(3);
 /// Buffers that a burst has grown are given back after so long without one.
 const TRIM: Duration = Duration::from_secs(1);
 
@@ -46,6 +54,10 @@ pub(crate) struct Driver<I> {
     /// Bytes that the outbox had room for when the turn began.
     room: usize,
     reading: bool,
+    /// The other side may have pulls under way: it is the one that dialled, or it has sent some.
+    serves: bool,
+    /// All is done that was to be done.
+    parting: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
     put_off: bool,
     /// The stream was full at the last write, since then; for the write timeout.
@@ -62,7 +74,7 @@ pub(crate) struct Driver<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
-    pub(crate) fn new(io: I, session: Session, inbox: Inbox) -> Self {
+    pub(crate) fn new(io: I, session: Session, inbox: Inbox, accepted: bool) -> Self {
         let whole_answers = session.shared().env.dispatch.outbound().is_some();
         Self {
             io,
@@ -75,6 +87,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             runner: Runner::new(),
             room: 0,
             reading: true,
+            serves: accepted,
+            parting: false,
             put_off: false,
             stalled: None,
             received: false,
@@ -88,11 +102,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Runs to the end of the session, and closes the stream.
     pub(crate) async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
-        let shutdown = pin!(std::future::poll_fn(|cx| {
-            Pin::new(&mut self.io).poll_shutdown(cx)
-        }));
+        let mut shut = false;
+        let parting = std::future::poll_fn(|cx| self.poll_parting(cx, &mut shut));
         // The other side may have gone; there is nobody left to tell.
-        let _ = tokio::time::timeout(Duration::from_secs(1), shutdown).await;
+        let _ = tokio::time::timeout(PARTING, parting).await;
         let shared = Arc::clone(&self.session.0);
         let reason = shared.reason();
         log_end(&self.session, reason.as_ref());
@@ -118,14 +131,47 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.put_off = false;
         self.write(&shared, cx);
         self.tick(&shared, cx);
-        if shared.phase() == Phase::Ended || (self.flush.is_empty() && shared.is_drained()) {
+        if shared.phase() == Phase::Ended {
             return Poll::Ready(());
+        }
+        if self.flush.is_empty() && shared.is_drained() {
+            if self.parting || !self.take_leave(&shared) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let blocked = !self.flush.is_empty();
         if again || !shared.driver_rests(blocked) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Says that what the other side has sent and got no reply to was not taken. `false` if there is nobody to tell.
+    fn take_leave(&mut self, shared: &Shared) -> bool {
+        self.parting = true;
+        self.reading = false;
+        self.serves && shared.phase() == Phase::Draining && farewell::refuse_all(shared)
+    }
+
+    /// Ends the stream of this side and waits for the end of the other's: a socket that is closed while packets still come
+    /// is reset, and the last replies may be lost on their way.
+    fn poll_parting(&mut self, cx: &mut Context<'_>, shut: &mut bool) -> Poll<()> {
+        self.session.0.driver_wakes(cx.waker());
+        self.session.0.driver_rests(true);
+        if !*shut {
+            *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
+        }
+        let mut rest = [0; 1024];
+        while *shut && self.session.0.phase() != Phase::Ended {
+            let mut rest = ReadBuf::new(&mut rest);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut rest)) {
+                Ok(()) if !rest.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Reads and dispatches what is there. `true` if there may be more.
@@ -200,11 +246,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn packet(&mut self, shared: &Arc<Shared>, packet: Packet) -> bool {
         match packet.header.kind {
             PacketKind::Reply => {
+                match farewell::find(&packet.header) {
+                    None => {}
+                    Some(Farewell::One) => _ = shared.drain(Reason::Peer),
+                    Some(Farewell::All) => {
+                        // What came before it still counts.
+                        self.hand_on_answers(shared);
+                        self.stop_reading(shared, Reason::Left);
+                        return false;
+                    }
+                }
                 let seq = packet.header.seq;
                 let answer = Answer::new(packet, self.whole_answers);
                 self.answers.push((seq, answer));
             }
-            PacketKind::Pull | PacketKind::Push => {
+            kind @ (PacketKind::Pull | PacketKind::Push) => {
+                self.serves |= kind == PacketKind::Pull;
                 shared
                     .env
                     .dispatch

@@ -65,6 +65,7 @@ impl<'a> Exchange<'a> {
         let result = match self.session.shared().poll_pull(self.seq, cx.waker()) {
             Ok(None) => return Poll::Pending,
             Ok(Some(answer)) => Ok(answer),
+            Err(closed) if closed.before_call() => Err(Error::unsent("pull", closed)),
             Err(closed) => Err(Error::closed("pull", Some(closed.into()))),
         };
         self.stage = Stage::Done;

@@ -5,6 +5,7 @@ mod call;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
 mod exchange;
+pub(crate) mod farewell;
 pub(crate) mod handshake;
 mod pending;
 mod pull;
@@ -128,8 +129,9 @@ impl Session {
         self.0.waiting_pulls()
     }
 
-    /// Closes in an orderly way: from now on nothing new is sent, and new pulls of the other side are refused with 503;
-    /// running handlers still reply and pulls in flight still get their replies. Returns when the connection is down.
+    /// Closes in an orderly way: from now on nothing new is sent, and new pulls of the other side are refused: they fail as
+    /// not sent (100), and its session closes as well. Running handlers still reply and pulls in flight still get their
+    /// replies. Returns when the connection is down.
     ///
     /// The closing begins with the first poll. There is no time limit: a handler that never ends keeps the session
     /// up, see [`abort`](Self::abort). A handler must not await the closing of its own session, which waits for
@@ -144,7 +146,7 @@ impl Session {
 
     /// Begins what [`close`](Self::close) does and returns at once.
     pub fn start_closing(&self) {
-        self.0.drain();
+        self.0.drain(shared::Reason::Local);
     }
 
     /// Cuts the connection: pulls in flight fail with 101, replies of running handlers are lost.

@@ -19,6 +19,8 @@ use super::{
     call::{self, CallOptions, Head},
     dispatch::{BoxFuture, Outbound, Rejection, ReplyStage},
     exchange::Exchange,
+    farewell,
+    shared::Reason,
 };
 use crate::{
     codec::{
@@ -223,6 +225,9 @@ fn decode_reply<R>(
     let env = &session.shared().env;
     if let Some(packet) = answer.failure() {
         let header = &packet.header;
+        if farewell::find(header).is_some() {
+            return Err(Error::unsent("pull", Reason::Left));
+        }
         let status = Status::new(header.status_code, header.status.clone());
         let status = status.with_reply_body(&packet.body(), env.limits.inflated);
         return Err(Error::remote("pull", status));

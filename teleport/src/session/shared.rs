@@ -105,6 +105,8 @@ struct State {
     awake: bool,
     /// Why the session left `Open`.
     reason: Option<Reason>,
+    /// The other side has said that it takes no more of our pulls.
+    left: bool,
     /// The session has ended, and nobody knows it any more.
     released: bool,
 }
@@ -122,6 +124,8 @@ pub(crate) enum Refused {
 pub(crate) enum Reason {
     Idle(Duration),
     Io(Arc<io::Error>),
+    /// The peer has closed without taking the pulls that it has not answered.
+    Left,
     Local,
     Peer,
     Protocol(Arc<ProtocolError>),
@@ -135,6 +139,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Idle(limit) => write!(f, "no packet came within the read timeout of {limit:?}"),
             Self::Io(_) => f.write_str("the connection broke"),
+            Self::Left => f.write_str("closed by the peer, which did not take the call"),
             Self::Local => f.write_str("closed on this side"),
             Self::Peer => f.write_str("closed by the peer"),
             Self::Protocol(_) => f.write_str("the peer sent a packet that cannot be read"),
@@ -163,6 +168,13 @@ impl StdError for Reason {
 /// The source of errors about a session that is no longer open.
 #[derive(Debug)]
 pub(crate) struct Closed(Option<Reason>);
+
+impl Closed {
+    /// The other side is known not to have taken the call.
+    pub(super) fn before_call(&self) -> bool {
+        matches!(self.0, Some(Reason::Left))
+    }
+}
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,6 +210,7 @@ impl Shared {
                 driver: None,
                 awake: true,
                 reason: None,
+                left: false,
                 released: false,
             }),
             next_pull: AtomicU64::new(0),
@@ -297,7 +310,12 @@ impl Shared {
             Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
             Progress::Waiting => {
                 state.pending.forget(seq);
-                Err(Closed(state.reason.clone()))
+                let reason = if state.left {
+                    Some(Reason::Left)
+                } else {
+                    state.reason.clone()
+                };
+                Err(Closed(reason))
             }
             Progress::Unknown => Err(Closed(state.reason.clone())),
         }
@@ -347,14 +365,14 @@ impl Shared {
     }
 
     /// Starts the orderly end on this side. `false` if it had begun already.
-    pub(crate) fn drain(&self) -> bool {
+    pub(crate) fn drain(&self, reason: Reason) -> bool {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return false;
         }
         state.phase = Phase::Draining;
         self.open.store(false, Ordering::SeqCst);
-        state.reason = Some(Reason::Local);
+        state.reason = Some(reason);
         let driver = state.rouse();
         drop(state);
         wake(driver);
@@ -369,6 +387,7 @@ impl Shared {
         }
         state.phase = phase;
         self.open.store(false, Ordering::SeqCst);
+        state.left |= matches!(reason, Reason::Left);
         state.reason.get_or_insert(reason);
         let wakers = state.pending.wakers();
         if phase == Phase::Ended {

@@ -77,8 +77,16 @@ pub(crate) async fn play(transcript: &Transcript) {
                 }
             }
             (Direction::C2s, None) if name == "client_close_idle" => {
-                session.close().await;
-                assert!(wire.is_closed().await, "{name}");
+                let closing = session.close();
+                let closed = async {
+                    // The side that was dialled, which ours is here, says farewell, in a reply that a Go peer drops.
+                    let (farewell, _) = wire.packet().await.expect("a farewell");
+                    let header = farewell.header;
+                    assert_eq!((header.kind, header.seq), (PacketKind::Reply, u64::MAX));
+                    assert!(wire.is_closed().await, "{name}");
+                    wire.finish().await;
+                };
+                tokio::join!(closing, closed);
                 let error = session
                     .pull::<_, i64>("/math/calc/add", [3, 4])
                     .await

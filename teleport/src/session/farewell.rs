@@ -1,0 +1,70 @@
+//! How a side that closes a session says which pulls it has not taken.
+//!
+//! Without it a caller whose pull crosses the closing could not tell a call that never began from one whose reply was lost.
+//! It is a reply with status 503 and a uri of its own. With the number of a pull: this one was refused. With [`ALL`]: the
+//! pulls that have no reply yet were not read, and nothing more comes. A peer that does not know it takes the first for the 503
+//! that it is, and drops the second, as every reply that nobody waits for.
+
+use super::{
+    Session, Shared,
+    reply::{self, ReplyHead},
+};
+use crate::{
+    protocol::{Header, HeaderRef, PacketKind},
+    socket::scratch::with_scratch,
+    status::{Status, code},
+};
+
+/// No controller has such a route.
+const URI: &str = "/~teleport/closing";
+/// The number that stands for all pulls. Sessions do not live to give it out.
+const ALL: u64 = u64::MAX;
+const TEXT: &str = "this side is closing the session";
+
+/// Answers a pull that came when this side had begun to close.
+pub(crate) fn refuse(session: &Session, head: ReplyHead<'_>) {
+    let known = session.shared().env.protocol.has_farewell();
+    let uri = if known { URI } else { head.uri };
+    let head = ReplyHead { uri, ..head };
+    reply::send_status_now(session, head, &Status::unavailable(TEXT));
+}
+
+/// Refuses all pulls that have no reply. `false` if the protocol has no such packet.
+pub(super) fn refuse_all(shared: &Shared) -> bool {
+    let env = &shared.env;
+    if !env.protocol.has_farewell() {
+        return false;
+    }
+    let header = HeaderRef {
+        seq: ALL,
+        kind: PacketKind::Reply,
+        uri: URI,
+        gzip: 0,
+        status_code: code::UNAVAILABLE,
+        status: TEXT,
+    };
+    with_scratch(|frame| {
+        let encoded = env
+            .protocol
+            .encode(header, env.header_codec, &mut |_| Ok(()), frame);
+        shared.enqueue_at_any_rate(frame);
+        encoded.is_ok()
+    })
+}
+
+/// What a reply says about the session that it came on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// No reply will come any more.
+    All,
+    /// The pull was not taken, and no later one will be.
+    One,
+}
+
+/// Whether a reply is one of these.
+pub(super) fn find(header: &Header) -> Option<Farewell> {
+    (header.uri == URI).then_some(match header.seq {
+        ALL => Farewell::All,
+        _ => Farewell::One,
+    })
+}
