@@ -174,6 +174,11 @@ impl Error {
     pub(crate) fn config(source: impl Into<Source>) -> Self {
         Self::new(Kind::Config, "build the peer", Some(source.into()))
     }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn read_config(source: impl Into<Source>, target: &str) -> Self {
+        Self::new(Kind::Config, "read", Some(source.into())).at(target, "")
+    }
 }
 
 impl fmt::Display for Error {

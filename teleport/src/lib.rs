@@ -46,6 +46,7 @@
 //! |---|---|---|
 //! | `macros` | yes | the two attribute macros |
 //! | `signal` | yes | `signal::shutdown` |
+//! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
 //!
 //! # Logs
 //!

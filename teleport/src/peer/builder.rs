@@ -76,16 +76,24 @@ impl PeerBuilder {
     /// Makes the peer. Nothing is opened yet.
     ///
     /// # Errors
-    /// Two handlers have the same route (the error names both), two codecs the same id or name, or the gzip level is
-    /// out of range.
+    /// Two handlers have the same route (the error names both), two codecs the same id or name, or fields of the
+    /// configuration are out of bounds.
     pub fn build(self) -> Result<Peer, Error> {
         if let Some(conflict) = self.conflict {
             return Err(Error::config(conflict));
         }
         let config = self.config;
-        if !(-2..=9).contains(&config.gzip) {
-            let text = format!("gzip is {}; it must be from -2 to 9", config.gzip);
-            return Err(Error::config(text));
+        let mut mistakes = config.mistakes();
+        if self.codecs.name(config.body_codec).is_none() {
+            let id = config.body_codec;
+            let text = format!("is {id}, which no codec has; add one with `PeerBuilder::codec`");
+            mistakes.push(("body_codec", text));
+        }
+        if !mistakes.is_empty() {
+            let lines = mistakes
+                .iter()
+                .map(|(field, text)| format!("`{field}` {text}"));
+            return Err(Error::config(lines.collect::<Vec<_>>().join("\n")));
         }
         let table = Table::new(self.router, &self.plugins).map_err(Error::config)?;
         let dispatch = Arc::new(RouterDispatch::new(table, self.plugins));

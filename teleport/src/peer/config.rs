@@ -5,7 +5,11 @@ use std::time::Duration;
 use crate::{
     codec::CodecId,
     protocol::{HeaderCodec, Limits},
+    socket::transport,
 };
+
+/// The longest time limit. Who waits for longer wants none.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How a peer behaves. Plain fields with defaults; take what you need and leave the rest to `..Default::default()`.
 ///
@@ -22,6 +26,7 @@ use crate::{
 /// # let _ = peer;
 /// # Ok::<(), teleport::Error>(())
 /// ```
+#[cfg_attr(feature = "config", doc = include_str!("settings/keys.md"))]
 #[derive(Clone, Debug)]
 pub struct PeerConfig {
     /// Where [`Peer::listen`](crate::Peer::listen) listens: `host:port`, `tcp://host:port` or `unix:///path`.
@@ -75,4 +80,53 @@ impl Default for PeerConfig {
             max_handlers: 65_536,
         }
     }
+}
+
+impl PeerConfig {
+    /// The fields with which a peer cannot work, by their names, and why.
+    pub(super) fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut rule = |field, broken: Option<String>| {
+            found.extend(broken.map(|text| (field, text)));
+        };
+        for address in &self.listen {
+            let broken = transport::check(address).err();
+            rule(
+                "listen",
+                broken.map(|error| format!("has {address:?}; {error}")),
+            );
+        }
+        rule("read_timeout", unusable_limit(self.read_timeout));
+        rule("write_timeout", unusable_limit(self.write_timeout));
+        rule("dial_timeout", unusable_limit(self.dial_timeout));
+        rule("accept_timeout", unusable_limit(self.accept_timeout));
+        rule("shutdown_timeout", too_long(self.shutdown_timeout));
+        rule("gzip", no_level(self.gzip));
+        rule("limits.packet", zero(self.limits.packet));
+        rule("limits.inflated", zero(self.limits.inflated));
+        rule("write_buffer", zero(self.write_buffer));
+        rule("max_handlers", zero(self.max_handlers));
+        found
+    }
+}
+
+fn unusable_limit(limit: Option<Duration>) -> Option<String> {
+    match limit {
+        Some(Duration::ZERO) => {
+            Some("is zero, which leaves no time; `None` is no limit".to_owned())
+        }
+        limit => limit.and_then(too_long),
+    }
+}
+
+fn too_long(limit: Duration) -> Option<String> {
+    (limit > LONGEST).then(|| format!("is {limit:?}; it must be at most 30 days"))
+}
+
+fn no_level(gzip: i32) -> Option<String> {
+    (!(-2..=9).contains(&gzip)).then(|| format!("is {gzip}; it must be from -2 to 9"))
+}
+
+fn zero(size: usize) -> Option<String> {
+    (size == 0).then(|| "is 0; it must be at least 1".to_owned())
 }

@@ -6,6 +6,8 @@ mod dial;
 mod hub;
 mod listen;
 mod options;
+#[cfg(feature = "config")]
+mod settings;
 
 use std::{
     fmt,

@@ -69,6 +69,27 @@ fn target(address: &str) -> io::Result<Target<'_>> {
     }
 }
 
+/// Whether an address can be listened at, as far as its text tells.
+pub(crate) fn check(address: &str) -> io::Result<()> {
+    let problem = match target(address)? {
+        Target::Tcp(host) => match host.rsplit_once(':') {
+            None => "it has no port",
+            Some(("", _)) => "it has no host, which is 0.0.0.0 or [::] for all",
+            Some((_, port)) if port.parse::<u16>().is_err() => "its port is no number up to 65535",
+            Some((host, _)) if host.contains(':') && !host.starts_with('[') => {
+                "an IPv6 address needs brackets, as in [::1]:9090"
+            }
+            Some(_) => return Ok(()),
+        },
+        #[cfg(unix)]
+        Target::Unix("") => "it has no path",
+        #[cfg(unix)]
+        Target::Unix(_) => return Ok(()),
+    };
+    let text = format!("{problem}; write host:port, tcp://host:port or unix:///path");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
 /// A connected byte stream with the addresses of its ends.
 #[derive(Debug)]
 pub(crate) enum Stream {
