@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use teleport::{
-    CodecId, Error, Handshake, Hooks, Peer, Plugin, PullController, PullCtx, Status,
+    CodecId, Error, Handshake, Hooks, Peer, Plugin, PullController, PullCtx, RoutePlugin, Status,
     protocol::{Header, HeaderCodec, PacketKind},
     pull_controller,
 };
@@ -69,7 +69,7 @@ impl Plugin for Key {
 /// Around the routes of one group: values travel with the call.
 struct Clock;
 
-impl Plugin for Clock {
+impl RoutePlugin for Clock {
     fn name(&self) -> &str {
         "clock"
     }

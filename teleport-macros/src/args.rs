@@ -3,12 +3,17 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, Ident, LitBool, LitStr, Meta, Path, Token,
+    Attribute, Ident, LitBool, LitInt, LitStr, Meta, Path, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
 };
 
-use crate::{errors::Sink, model::Kind, parse::conditional, route};
+use crate::{
+    errors::Sink,
+    model::{Extras, Kind},
+    parse::conditional,
+    route,
+};
 
 /// `#[pull_controller(group = "/v1", name = "house", client = Name, crate = path)]`.
 pub(crate) struct ControllerArgs {
@@ -54,11 +59,12 @@ impl ControllerArgs {
     }
 }
 
-/// `#[pull(uri = "...")]` or `#[pull(skip)]` on a method.
+/// `#[pull(uri = "...", cancel, slow_ms = 500)]` or `#[pull(skip)]` on a method.
 #[derive(Default)]
 pub(crate) struct MethodArgs {
     pub(crate) uri: Option<LitStr>,
     pub(crate) skip: bool,
+    pub(crate) extras: Extras,
 }
 
 impl MethodArgs {
@@ -103,14 +109,22 @@ impl MethodArgs {
         for entry in entries(list.tokens.clone(), METHOD_KEYS, hint, sink) {
             match entry.name().as_str() {
                 "uri" => this.uri = entry.string(route::check_uri, sink),
-                "skip" => {
-                    this.skip = true;
-                    if !entry.value.is_empty() {
-                        sink.at(&entry.value, "`skip` has no value: write `skip` alone");
+                "skip" => this.skip = entry.flag(sink),
+                "cancel" => {
+                    this.extras.cancel = entry.flag(sink);
+                    if kind == Kind::Push {
+                        sink.at(&entry.key, "a push cannot be cancelled: its sender does not wait; leave `cancel` out");
                     }
                 }
+                "slow_ms" => this.extras.slow_ms = entry.millis(sink),
                 _ => entry.unknown(METHOD_KEYS, sink),
             }
+        }
+        if this.skip && this.extras != Extras::default() {
+            sink.at(
+                &list.tokens,
+                "a method that is skipped is no handler: leave out `skip`, or all else",
+            );
         }
         if this.skip
             && let Some(uri) = &this.uri
@@ -145,7 +159,7 @@ fn is_text(value: &syn::Expr) -> bool {
 }
 
 const CONTROLLER_KEYS: &[&str] = &["group", "name", "client", "crate"];
-const METHOD_KEYS: &[&str] = &["uri", "skip"];
+const METHOD_KEYS: &[&str] = &["uri", "cancel", "slow_ms", "skip"];
 
 /// `key`, or `key = value`. The value is looked at later, by the one who knows what it should be.
 struct Entry {
@@ -241,6 +255,32 @@ impl Entry {
         Some(text)
     }
 
+    /// A key that stands alone.
+    fn flag(&self, sink: &Sink<'_>) -> bool {
+        if !self.value.is_empty() {
+            let key = &self.key;
+            sink.at(
+                &self.value,
+                format!("`{key}` has no value: write `{key}` alone"),
+            );
+        }
+        true
+    }
+
+    /// A number of milliseconds, not 0.
+    fn millis(&self, sink: &Sink<'_>) -> Option<u64> {
+        let key = &self.key;
+        let wanted = format!("write a number of milliseconds from 1 on: `{key} = 500`");
+        let number: LitInt = self.parse(<LitInt as Parse>::parse, &wanted, sink)?;
+        match number.base10_parse() {
+            Ok(millis @ 1..) if number.suffix().is_empty() => Some(millis),
+            _ => {
+                sink.at(&number, wanted);
+                None
+            }
+        }
+    }
+
     fn client(&self, sink: &Sink<'_>) -> Option<Client> {
         let parser = |input: ParseStream<'_>| {
             if input.peek(LitBool) {
@@ -326,6 +366,8 @@ mod tests {
             "/x"
         );
         assert!(method("#[pull(skip)]").0.skip);
+        let extras = method("#[pull(cancel, slow_ms = 1_500)]").0.extras;
+        assert!(extras.cancel && extras.slow_ms == Some(1500));
         let (args, errors) = method("#[inline]");
         assert!(!args.skip && args.uri.is_none() && errors.is_empty());
     }
@@ -345,12 +387,28 @@ mod tests {
             ("#[pull(\"/x\")]", "write `uri = \"/x\"`"),
             (
                 "#[pull(url = \"/x\")]",
-                "unknown key `url`; the keys are `uri` and `skip`",
+                "unknown key `url`; the keys are `uri`, `cancel`, `slow_ms` and `skip`",
             ),
             ("#[pull(uri)]", "write a string: `uri = \"...\"`"),
             (
                 "#[pull(skip = true)]",
                 "`skip` has no value: write `skip` alone",
+            ),
+            (
+                "#[pull(cancel = true)]",
+                "`cancel` has no value: write `cancel` alone",
+            ),
+            (
+                "#[pull(slow_ms = \"1s\")]",
+                "write a number of milliseconds from 1 on: `slow_ms = 500`",
+            ),
+            (
+                "#[pull(slow_ms = 0)]",
+                "write a number of milliseconds from 1 on: `slow_ms = 500`",
+            ),
+            (
+                "#[pull(skip, cancel)]",
+                "a method that is skipped is no handler: leave out `skip`, or all else",
             ),
             ("#[pull(skip, skip)]", "`skip` is given twice; keep one"),
             (

@@ -80,8 +80,18 @@ pub(crate) struct Method {
     pub(crate) uri: String,
     /// Where the uri was written, or the name that it comes from.
     pub(crate) uri_span: Span,
+    pub(crate) extras: Extras,
     /// Nothing was wrong with it.
     pub(crate) sound: bool,
+}
+
+/// What is asked of a route besides its uri.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) struct Extras {
+    /// It is stopped when its caller goes away.
+    pub(crate) cancel: bool,
+    /// Milliseconds after which it is slow.
+    pub(crate) slow_ms: Option<u64>,
 }
 
 /// An argument that travels in the body.

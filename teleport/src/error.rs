@@ -124,10 +124,12 @@ impl Error {
         }))
     }
 
-    /// Names the uri (or address) and the peer.
+    /// Names the uri (or address) and the peer, unless that was done where more was known.
     pub(crate) fn at(mut self, target: &str, peer: &str) -> Self {
-        target.clone_into(&mut self.0.target);
-        peer.clone_into(&mut self.0.peer);
+        if self.0.target.is_empty() {
+            target.clone_into(&mut self.0.target);
+            peer.clone_into(&mut self.0.peer);
+        }
         self
     }
 

@@ -70,6 +70,7 @@ mod error;
 mod peer;
 mod plugin;
 pub mod protocol;
+mod route;
 mod router;
 mod session;
 #[cfg(feature = "signal")]
@@ -88,12 +89,10 @@ pub use crate::{
     context::{Context, PullCtx, PushCtx},
     error::Error,
     peer::{ConnOptions, Listening, Peer, PeerBuilder, PeerConfig},
-    plugin::{Hooks, Plugin},
-    router::{
-        PullController, PushController, RouteConflict, RouteInfo, RouteKind, Router, UnknownPull,
-        UnknownPush,
-    },
-    session::{CallOptions, Handshake, Pull, Push, Session, Values},
+    plugin::{Hooks, Plugin, RoutePlugin},
+    route::{RouteInfo, RouteKind},
+    router::{PullController, PushController, RouteConflict, Router, UnknownPull, UnknownPush},
+    session::{BodyText, CallCtx, CallOptions, Connection, Handshake, Pull, Push, Session, Values},
     socket::transport::Addr,
     status::Status,
 };

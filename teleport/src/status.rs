@@ -17,6 +17,8 @@ pub mod code {
     pub const TIMED_OUT: i32 = 102;
     /// Local, never on the wire: a reply came, but not in a form that the caller can read.
     pub const UNREADABLE_REPLY: i32 = 103;
+    /// Local, never on the wire: the caller gave the call up before its reply. For logs.
+    pub const CANCELLED: i32 = 104;
     /// The only code that means success.
     pub const OK: i32 = 200;
     /// The uri, or the body, cannot be read.
@@ -101,6 +103,11 @@ impl Status {
     /// 404 `Not Found`: what a missing route is answered with.
     pub fn not_found() -> Self {
         Self::new(code::NOT_FOUND, ByteString::from_static("Not Found"))
+    }
+
+    /// 409: the request contradicts the present state; say how.
+    pub fn conflict(message: impl Into<ByteString>) -> Self {
+        Self::new(code::CONFLICT, message)
     }
 
     /// 415: the body's codec does not fit what the route takes or gives.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use teleport::{
-    CodecId, Hooks, Plugin, PullController, PullCtx, PushController, PushCtx, Raw, Router, Session,
-    Status, UnknownPull, UnknownPush, protocol::Header, pull_controller, push_controller,
+    CallCtx, CodecId, Hooks, Plugin, PullController, PullCtx, PushController, PushCtx, Raw, Router,
+    Status, UnknownPull, UnknownPush, pull_controller, push_controller,
 };
 
 /// The test message of the recordings.
@@ -317,27 +317,27 @@ impl Plugin for Rejecting {
         reject(ctx.uri(), "post_read_push_body", 1403)
     }
 
-    async fn pre_write_pull(&self, _: &Session, header: &mut Header) -> Result<(), Status> {
-        reject(&header.uri, "pre_write_pull", 1405)
+    async fn pre_write_pull(&self, call: &mut CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "pre_write_pull", 1405)
     }
 
-    async fn pre_write_push(&self, _: &Session, header: &mut Header) -> Result<(), Status> {
-        reject(&header.uri, "pre_write_push", 1406)
+    async fn pre_write_push(&self, call: &mut CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "pre_write_push", 1406)
     }
 
-    async fn post_read_reply_header(&self, _: &Session, header: &Header) -> Result<(), Status> {
-        reject(&header.uri, "post_read_reply_header", 1407)
+    async fn post_read_reply_header(&self, call: &CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "post_read_reply_header", 1407)
     }
 
-    async fn pre_read_reply_body(&self, _: &Session, header: &Header) -> Result<(), Status> {
-        reject(&header.uri, "pre_read_reply_body", 1408)
+    async fn pre_read_reply_body(&self, call: &CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "pre_read_reply_body", 1408)
     }
 
-    async fn post_read_reply_body(&self, _: &Session, header: &Header) -> Result<(), Status> {
-        reject(&header.uri, "post_read_reply_body", 1409)
+    async fn post_read_reply_body(&self, call: &CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "post_read_reply_body", 1409)
     }
 
-    async fn post_write_pull(&self, _: &Session, header: &Header) -> Result<(), Status> {
-        reject(&header.uri, "post_write_pull", 1410)
+    async fn post_write_pull(&self, call: &CallCtx) -> Result<(), Status> {
+        reject(call.uri(), "post_write_pull", 1410)
     }
 }

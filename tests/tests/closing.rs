@@ -90,9 +90,16 @@ async fn a_pull_made_by_a_handler_fails_too_when_its_connection_ends() {
 #[tokio::test]
 async fn close_lets_calls_in_flight_finish_in_both_directions() {
     let (ours, theirs) = (Gate::default(), Gate::default());
+    let announcing = |gate: &Gate| {
+        let config = PeerConfig {
+            announce: true,
+            ..PeerConfig::default()
+        };
+        peer(config, gate.routes())
+    };
     let Pair {
         session, accepted, ..
-    } = pair(theirs.routes(), ours.routes()).await;
+    } = connect(announcing(&theirs), announcing(&ours)).await;
     let call = spawn_pass(&session, 1);
     let back = spawn_pass(&accepted, 2);
     theirs.arrived(1).await;
@@ -114,9 +121,19 @@ async fn close_lets_calls_in_flight_finish_in_both_directions() {
     accepted.closed().await;
 }
 
-/// A packet with this body.
+/// A packet with this body, of a peer as old as the seed.
+fn old_bytes(kind: PacketKind, seq: u64, uri: &str, body: &[u8]) -> Vec<u8> {
+    encoded(&Header::new(kind, seq, uri), body)
+}
+
+/// The same of a peer that shows that it understands extensions.
 fn bytes(kind: PacketKind, seq: u64, uri: &str, body: &[u8]) -> Vec<u8> {
-    let header = Header::new(kind, seq, uri);
+    let mut header = Header::new(kind, seq, uri);
+    header.meta.insert("teleport", "1");
+    encoded(&header, body)
+}
+
+fn encoded(header: &Header, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut write = |out: &mut Vec<u8>| {
         out.extend_from_slice(body);
@@ -189,6 +206,33 @@ async fn a_closing_side_refuses_with_503_and_tells_at_the_end_that_the_rest_was_
     let farewell = next(&mut wire, &mut read).await.expect("a farewell").header;
     assert_eq!((farewell.kind, farewell.seq), (PacketKind::Reply, u64::MAX));
     assert!(next(&mut wire, &mut read).await.is_none());
+    drop(wire);
+    session.closed().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_no_extension_is_refused_as_the_seed_would_and_gets_no_farewell() {
+    let gate = Gate::default();
+    let server = peer(PeerConfig::default(), gate.routes());
+    let (mut wire, stream) = tokio::io::duplex(4096);
+    let session = server.serve_conn(stream).await.expect("a session");
+    let first = old_bytes(PacketKind::Pull, 0, "/gate/pass", b"j7");
+    wire.write_all(&first).await.expect("written");
+    gate.arrived(7).await;
+    session.start_closing();
+    let late = old_bytes(PacketKind::Pull, 1, "/gate/open_road", b"j8");
+    wire.write_all(&late).await.expect("written");
+    let mut read = BytesMut::new();
+    let refusal = next(&mut wire, &mut read).await.expect("a reply").header;
+    assert_eq!((refusal.seq, refusal.status_code), (1, 503));
+    assert_eq!(refusal.uri, "/gate/open_road");
+    gate.open(7);
+    let reply = next(&mut wire, &mut read).await.expect("a reply").header;
+    assert_eq!((reply.seq, reply.status_code), (0, 200));
+    assert!(
+        next(&mut wire, &mut read).await.is_none(),
+        "no packet but the end"
+    );
     drop(wire);
     session.closed().await;
 }

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("uri", &[]),
     ("signal", &[]),
     ("status", &[]),
+    ("route", &[]),
     ("error", &["status"]),
     ("codec", &["status"]),
     ("protocol", &["codec"]),
@@ -23,18 +24,21 @@ const LAYERS: &[(&str, &[&str])] = &[
         "context",
         &["codec", "protocol", "session", "socket", "status", "uri"],
     ),
-    ("plugin", &["context", "protocol", "session", "status"]),
+    (
+        "plugin",
+        &["context", "protocol", "route", "session", "status"],
+    ),
     (
         "router",
         &[
-            "codec", "context", "plugin", "protocol", "session", "status", "uri",
+            "codec", "context", "plugin", "protocol", "route", "session", "status", "uri",
         ],
     ),
     (
         "peer",
         &[
-            "codec", "context", "error", "plugin", "protocol", "router", "session", "socket",
-            "status",
+            "codec", "context", "error", "plugin", "protocol", "route", "router", "session",
+            "socket", "status",
         ],
     ),
 ];

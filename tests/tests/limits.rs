@@ -29,7 +29,11 @@ async fn session(server: PeerConfig, client: PeerConfig) -> Session {
 
 fn limited(packet: usize, inflated: usize) -> PeerConfig {
     PeerConfig {
-        limits: Limits { packet, inflated },
+        limits: Limits {
+            packet,
+            inflated,
+            ..Limits::default()
+        },
         ..PeerConfig::default()
     }
 }
@@ -164,4 +168,44 @@ async fn a_large_body_comes_through_whole() {
     assert_eq!(size.make(len).await.expect("made").len(), len);
     let raw: Raw = session.pull("/size/make", len).await.expect("raw");
     assert_eq!(raw.0.len(), len + 3, "a codec id and two quotes");
+}
+
+fn sends_at_most(sent: usize) -> PeerConfig {
+    PeerConfig {
+        limits: Limits {
+            sent,
+            ..Limits::default()
+        },
+        ..PeerConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_larger_than_this_side_may_send_fails_its_call_alone_and_names_both_numbers() {
+    let session = session(PeerConfig::default(), sends_at_most(1000)).await;
+    let size = SizeClient::new(&session);
+    let error = size.of("x".repeat(1000)).await.expect_err("too large");
+    assert!(error.is_encode(), "{error}");
+    let cause = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    // 21 bytes are the lengths, the header with its codec id, and the body's codec id and quotes.
+    assert_eq!(
+        cause,
+        "a packet of 1024 bytes is over the limit of 1000 bytes for sending"
+    );
+    assert_eq!(size.of("x".repeat(900)).await.expect("below"), 900);
+}
+
+#[tokio::test]
+async fn a_reply_larger_than_its_side_may_send_is_500_and_the_session_goes_on() {
+    let session = session(sends_at_most(1000), PeerConfig::default()).await;
+    let size = SizeClient::new(&session);
+    let error = size.make(1000).await.expect_err("too large");
+    assert!(error.is_remote() && error.code() == 500, "{error}");
+    assert!(
+        error.to_string().contains("over the limit of 1000 bytes"),
+        "{error}"
+    );
+    assert_eq!(size.make(900).await.expect("below").len(), 900);
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use teleport::{
-    CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController, PullCtx, PushController,
-    PushCtx, Router, Session, Status,
+    CallCtx, CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController, PullCtx,
+    PushController, PushCtx, RouteInfo, RoutePlugin, Router, Session, Status,
     protocol::{Header, HeaderCodec, PacketKind},
     pull_controller, push_controller,
 };
@@ -31,27 +31,27 @@ impl Plugin for Witness {
         self.name
     }
 
-    async fn pre_write_pull(&self, _: &Session, _: &mut Header) -> Result<(), Status> {
+    async fn pre_write_pull(&self, _: &mut CallCtx) -> Result<(), Status> {
         self.note("pre_write_pull");
         Ok(())
     }
 
-    async fn post_write_pull(&self, _: &Session, _: &Header) -> Result<(), Status> {
+    async fn post_write_pull(&self, _: &CallCtx) -> Result<(), Status> {
         self.note("post_write_pull");
         Ok(())
     }
 
-    async fn post_read_reply_header(&self, _: &Session, _: &Header) -> Result<(), Status> {
+    async fn post_read_reply_header(&self, _: &CallCtx) -> Result<(), Status> {
         self.note("post_read_reply_header");
         Ok(())
     }
 
-    async fn pre_read_reply_body(&self, _: &Session, _: &Header) -> Result<(), Status> {
+    async fn pre_read_reply_body(&self, _: &CallCtx) -> Result<(), Status> {
         self.note("pre_read_reply_body");
         Ok(())
     }
 
-    async fn post_read_reply_body(&self, _: &Session, _: &Header) -> Result<(), Status> {
+    async fn post_read_reply_body(&self, _: &CallCtx) -> Result<(), Status> {
         self.note("post_read_reply_body");
         Ok(())
     }
@@ -59,6 +59,33 @@ impl Plugin for Witness {
     async fn post_read_pull_header(&self, _: &mut PullCtx) -> Result<(), Status> {
         self.note("post_read_pull_header");
         Ok(())
+    }
+
+    async fn pre_read_pull_body(&self, _: &PullCtx) -> Result<(), Status> {
+        self.note("pre_read_pull_body");
+        Ok(())
+    }
+
+    async fn post_read_pull_body(&self, _: &PullCtx) -> Result<(), Status> {
+        self.note("post_read_pull_body");
+        Ok(())
+    }
+
+    async fn pre_write_reply(&self, _: &PullCtx, _: Result<(), &Status>) -> Result<(), Status> {
+        self.note("pre_write_reply");
+        Ok(())
+    }
+
+    async fn post_write_reply(&self, _: &PullCtx, _: Result<(), &Status>) -> Result<(), Status> {
+        self.note("post_write_reply");
+        Ok(())
+    }
+}
+
+/// The same around some routes.
+impl RoutePlugin for Witness {
+    fn name(&self) -> &str {
+        self.name
     }
 
     async fn pre_read_pull_body(&self, _: &PullCtx) -> Result<(), Status> {
@@ -253,7 +280,7 @@ async fn a_plugin_may_give_a_pull_another_route_and_its_caller_does_not_notice()
 /// Refuses at one hook, and leaves a value at another.
 struct Strict;
 
-impl Plugin for Strict {
+impl RoutePlugin for Strict {
     fn name(&self) -> &str {
         "strict"
     }
@@ -334,4 +361,153 @@ async fn plugins_are_told_when_a_session_has_ended() {
     let id = pair.accepted.id();
     pair.session.close().await;
     assert_eq!(ended.recv().await, Some(id));
+}
+
+/// Notes sizes and routes, and passes a value from the start of a call to its end.
+struct Meter(mpsc::UnboundedSender<String>);
+
+impl Plugin for Meter {
+    fn name(&self) -> &str {
+        "meter"
+    }
+
+    async fn pre_write_pull(&self, call: &mut CallCtx) -> Result<(), Status> {
+        assert_eq!((call.size(), call.reply_size()), (0, 0));
+        call.values().insert(String::from("kept"));
+        call.header_mut().meta.insert("who", "meter");
+        Ok(())
+    }
+
+    async fn post_read_reply_body(&self, call: &CallCtx) -> Result<(), Status> {
+        let (kept, reply) = (
+            call.values().get::<String>(),
+            call.reply().expect("a reply"),
+        );
+        let (size, reply_size) = (call.size(), call.reply_size());
+        self.0
+            .send(format!(
+                "client {size} {reply_size} {} {kept:?}",
+                reply.status_code
+            ))
+            .ok();
+        Ok(())
+    }
+
+    async fn post_write_reply(
+        &self,
+        ctx: &PullCtx,
+        outcome: Result<(), &Status>,
+    ) -> Result<(), Status> {
+        let route = ctx.route().map(|route| route.handler);
+        let (size, reply_size) = (ctx.size(), ctx.reply_size());
+        let who = ctx.meta("who");
+        self.0
+            .send(format!(
+                "server {size} {reply_size} {route:?} {who:?} {outcome:?}"
+            ))
+            .ok();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn hooks_see_sizes_route_and_values_of_a_call() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let server = Peer::builder()
+        .plugin(Meter(sender.clone()))
+        .routes(Home.into_router());
+    let client = Peer::builder().plugin(Meter(sender));
+    let pair = connect(
+        server.build().expect("a peer"),
+        client.build().expect("a peer"),
+    )
+    .await;
+    assert_eq!(HomeClient::new(&pair.session).test(7).await.expect("7"), 7);
+    let mut lines = [
+        seen.recv().await.expect("one"),
+        seen.recv().await.expect("two"),
+    ];
+    lines.sort();
+    // 8 for the lengths, 1 for each codec id, and what is in header and body.
+    let request =
+        8 + 1 + "\x10\x01\x1a\x0a/home/test".len() + 3 + "\x0a\x03who\x12\x05meter".len() + 2;
+    let reply = 8 + 1 + "\x10\x02\x1a\x0a/home/test\x28\u{2}\x01\x32\x02OK".len() + 2;
+    assert_eq!(
+        lines,
+        [
+            format!("client {request} {reply} 200 Some(\"kept\")"),
+            format!("server {request} {reply} Some(\"Home::test\") Some(\"meter\") Ok(())"),
+        ]
+    );
+}
+
+/// Lets so many packets in, and no more.
+struct Gate(Mutex<u32>);
+
+impl Plugin for Gate {
+    fn name(&self) -> &str {
+        "gate"
+    }
+
+    async fn pre_read_header(&self, _: &Session) -> Result<(), Status> {
+        tokio::task::yield_now().await;
+        let mut left = self.0.lock().expect("no panic");
+        *left = left
+            .checked_sub(1)
+            .ok_or_else(|| Status::unavailable("enough"))?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_hook_before_the_header_holds_the_reading_and_may_end_the_session() {
+    let server = Peer::builder()
+        .plugin(Gate(Mutex::new(3)))
+        .routes(Home.into_router());
+    let client = Peer::builder().build().expect("a peer");
+    let pair = connect(server.build().expect("a peer"), client).await;
+    let home = HomeClient::new(&pair.session);
+    for number in 0..3 {
+        assert_eq!(home.test(number).await.expect("let in"), number);
+    }
+    pair.session.closed().await;
+    assert!(home.test(3).await.expect_err("nothing is read").is_closed());
+}
+
+/// Knows all routes, and dislikes some.
+struct Surveyor(Log);
+
+impl Plugin for Surveyor {
+    fn name(&self) -> &str {
+        "surveyor"
+    }
+
+    fn post_route(&self, route: &RouteInfo) -> Result<(), Status> {
+        self.0.lock().expect("no panic").push(route.uri.clone());
+        match &*route.uri {
+            "/forbidden/home/user" => Err(Status::conflict("no users here")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn plugins_see_each_route_when_the_peer_is_built_and_may_refuse_it() {
+    let log = Log::default();
+    let build = |router| {
+        Peer::builder()
+            .plugin(Surveyor(Arc::clone(&log)))
+            .routes(router)
+            .build()
+    };
+    build(Home.into_router()).expect("a peer");
+    assert_eq!(*log.lock().expect("no panic"), ["/home/test", "/home/user"]);
+    let error = build(Router::new().nest("/forbidden", Home.into_router())).expect_err("refused");
+    let cause = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    assert_eq!(
+        cause,
+        "the plugin `surveyor` refuses the route /forbidden/home/user: 409 no users here"
+    );
 }

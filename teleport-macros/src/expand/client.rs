@@ -39,11 +39,11 @@ pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStrea
         #attrs
         #[allow(dead_code, unreachable_pub)]
         impl #impl_generics #client #ty_generics #where_clause {
-            /// Calls through this session.
+            /// Calls over this connection, mostly a session.
             #[must_use]
-            pub fn new(session: &#krate::Session) -> Self {
+            pub fn new(connection: &impl #krate::Connection) -> Self {
                 Self {
-                    caller: #krate::__private::Caller::new(session),
+                    caller: #krate::__private::Caller::new(connection),
                     marker: ::core::marker::PhantomData,
                 }
             }
@@ -164,9 +164,13 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
         Kind::Pull => {
             let decode = checks::decode_strategy(&reply_ty, &controller.krate);
             let decode_name = Ident::new("__decode", at(reply_ty.span()));
+            let call = match method.extras.cancel {
+                false => quote_spanned!(span=> call_pull),
+                true => quote_spanned!(span=> call_pull_cancel),
+            };
             quote_spanned! {span=>
                 let #decode_name = #decode;
-                #krate::__private::call_pull::<#args_ty, #reply_ty, _, _>(
+                #krate::__private::#call::<#args_ty, #reply_ty, _, _>(
                     &self.caller, #uri, #encode_name, #value, #decode_name,
                 ).await
             }

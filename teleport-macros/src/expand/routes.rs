@@ -6,7 +6,7 @@ use syn::{Attribute, Expr, ExprLit, Lit, Meta, spanned::Spanned};
 
 use super::{allow, at, checks, pointing_at, types};
 use crate::{
-    model::{Controller, Kind, Method, Output, Target},
+    model::{Controller, Extras, Kind, Method, Output, Target},
     text::type_text,
 };
 
@@ -159,6 +159,11 @@ fn info(controller: &Controller, method: &Method) -> TokenStream {
         } => type_text(ty),
         Output::Result { whole, .. } => type_text(whole),
     };
+    let Extras { cancel, slow_ms } = method.extras;
+    let slow_ms = slow_ms.unwrap_or(0);
+    let with = (method.extras != Extras::default()).then(
+        || quote!(.with(#krate::__private::RouteExtras { cancel: #cancel, slow_ms: #slow_ms })),
+    );
     // Not `at`: the line is to be that of the method, not that of the attribute.
     quote_spanned! {method.ident.span()=>
         #krate::__private::RouteInfo {
@@ -169,7 +174,7 @@ fn info(controller: &Controller, method: &Method) -> TokenStream {
             docs: #docs,
             args: #args,
             reply: #reply,
-        }
+        } #with
     }
 }
 

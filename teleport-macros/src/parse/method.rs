@@ -53,6 +53,7 @@ pub(super) fn parse(scope: &Scope, function: &mut Function, sink: &Sink<'_>) -> 
         output: output(scope, sig, sink),
         uri,
         uri_span,
+        extras: own.extras,
         sound: !root.failed(),
     })
 }

@@ -199,7 +199,7 @@ impl<'a> Body<'a> {
     }
 
     /// All bytes, shared if possible.
-    fn to_bytes(self) -> Bytes {
+    pub(crate) fn to_bytes(self) -> Bytes {
         match self.owner {
             Some(owner) => owner.clone(),
             None => Bytes::copy_from_slice(self.bytes),

@@ -3,13 +3,15 @@
 mod pull;
 mod push;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
 
 pub use self::{pull::PullCtx, push::PushCtx};
 use crate::{
     codec::CodecId,
-    protocol::Header,
-    session::{Session, Values},
+    protocol::{Header, Packet},
+    session::{Session, Values, scope::Scope},
     socket::transport::Addr,
     uri::Uri,
 };
@@ -19,17 +21,41 @@ pub struct Context {
     session: Session,
     header: Header,
     body_codec: Option<CodecId>,
+    size: u32,
     values: Values,
+    /// What surrounds the call, if anything does.
+    scope: Option<Arc<Scope>>,
 }
 
 impl Context {
-    fn new(session: Session, header: Header, body_codec: Option<CodecId>) -> Self {
-        Self {
-            session,
-            header,
-            body_codec,
-            values: Values::default(),
+    fn new(session: &Session, packet: Packet) -> (Self, Bytes) {
+        let env = &session.shared().env;
+        let extended = has_extensions(&packet.header);
+        if extended {
+            session.shared().note_extended();
         }
+        let surrounded = extended || env.log.is_on();
+        let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, &packet.body)));
+        let this = Self {
+            session: session.clone(),
+            body_codec: packet.body_codec(),
+            size: small(packet.size()),
+            header: packet.header,
+            values: Values::default(),
+            scope,
+        };
+        (this, packet.body)
+    }
+
+    /// Makes sure that there is a scope: the route asks for one.
+    pub(crate) fn surround(&mut self, body: &Bytes) {
+        if self.scope.is_none() {
+            self.scope = Some(Arc::new(scope(&self.session, &self.header, body)));
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
+        self.scope.as_ref()
     }
 
     /// The session that the packet came on: pull and push back through it.
@@ -90,6 +116,25 @@ impl Context {
         self.body_codec
     }
 
+    /// Bytes of the whole packet on the wire; 0 if its protocol does not say.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// A value that the sender has put into the header; see [`Meta`](crate::protocol::Meta).
+    #[must_use]
+    pub fn meta(&self, name: &str) -> Option<&str> {
+        self.header.meta.get(name)
+    }
+
+    /// How long the caller still waits, zero if it does no longer; `None` if it set no limit. The pulls that the handler makes
+    /// in its own task wait no longer than that by themselves.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.scope.as_ref()?.time_left()
+    }
+
     /// Values that plugins and the handler pass along with this one packet.
     #[must_use]
     pub fn values(&self) -> &Values {
@@ -110,6 +155,22 @@ impl fmt::Debug for Context {
             .field("peer", self.peer_addr())
             .finish_non_exhaustive()
     }
+}
+
+/// A packet's size: there is one context for each call, and what is moved about with it counts.
+fn small(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// The header says more than that of an old peer can.
+fn has_extensions(header: &Header) -> bool {
+    header.timeout_ms != 0 || !header.meta.is_empty()
+}
+
+fn scope(session: &Session, header: &Header, body: &Bytes) -> Scope {
+    let env = &session.shared().env;
+    let record = env.log.incoming(header, session.peer_addr(), body, env);
+    Scope::new(header, record)
 }
 
 /// A body codec, if the session knows it.

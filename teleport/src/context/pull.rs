@@ -3,19 +3,21 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Context, known_codec};
+use super::{Context, known_codec, small};
 use crate::{
     codec::{CodecId, probe::EncodeAs},
     protocol::{HeaderCodec, Packet},
     session::{
         Session, farewell,
-        reply::{self, Leftover, ReplyHead},
+        log::Ended,
+        reply::{self, ReplyHead},
+        scope::Stop,
     },
     status::{Status, code},
 };
@@ -33,6 +35,7 @@ pub struct PullCtx {
     /// 0 is none.
     reply_codec: AtomicU8,
     answered: AtomicBool,
+    reply_size: AtomicU32,
 }
 
 impl PullCtx {
@@ -40,16 +43,18 @@ impl PullCtx {
     ///
     /// `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
     pub(crate) fn new(session: &Session, packet: Packet, keep_uri: bool) -> (Self, Bytes) {
-        let body_codec = packet.body_codec();
+        let header_codec = packet.header_codec;
+        let (context, body) = Context::new(session, packet);
         let this = Self {
-            asked: keep_uri.then(|| Box::new(packet.header.uri.clone())),
-            header_codec: packet.header_codec,
-            known_codec: known_codec(session, body_codec),
-            context: Context::new(session.clone(), packet.header, body_codec),
+            asked: keep_uri.then(|| Box::new(context.header().uri.clone())),
+            header_codec,
+            known_codec: known_codec(session, context.body_codec()),
+            context,
             reply_codec: AtomicU8::new(0),
             answered: AtomicBool::new(false),
+            reply_size: AtomicU32::new(0),
         };
-        (this, packet.body)
+        (this, body)
     }
 
     /// Sends the reply in another codec than the request's. A value that it cannot carry becomes status 415.
@@ -57,43 +62,73 @@ impl PullCtx {
         self.reply_codec.store(codec.as_byte(), Ordering::Relaxed);
     }
 
+    /// Bytes of the reply's packet on the wire; 0 before it is sent.
+    #[must_use]
+    pub fn reply_size(&self) -> usize {
+        self.reply_size.load(Ordering::Relaxed) as usize
+    }
+
     /// Replies with what the handler returned. Without room in the connection's buffer, the frame is given back.
     pub(crate) fn answer<R>(
         &self,
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
-    ) -> Leftover {
-        let leftover = match result {
+    ) -> Option<Vec<u8>> {
+        let session = self.session();
+        let (sent, status) = match result {
             Ok(value) => {
                 let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
                 let choice = reply::reply_choice(set, self.known_codec);
-                reply::send_value(
-                    self.session(),
-                    self.reply_head(),
-                    &encode.wrap(&value),
-                    choice,
-                )
+                let show = self.scope().is_some();
+                let value = encode.wrap(&value);
+                let mut sent = reply::send_value(session, self.reply_head(), &value, choice, show);
+                let failure = sent.failure.take();
+                (sent, failure)
             }
             Err(status) => {
                 log_cause(self, &status);
-                reply::send_status(self.session(), self.reply_head(), &status)
+                let sent = reply::send_status(session, self.reply_head(), &status);
+                (sent, Some(status))
             }
         };
         // Not before: encoding runs the user's code, which may panic.
-        self.answered.store(true, Ordering::Relaxed);
-        leftover
+        self.end(status.as_ref(), sent.size, sent.text.as_deref());
+        sent.leftover
     }
 
     /// Replies with an error at once: the handler does not run.
     pub(crate) fn refuse(self, status: &Status) {
+        self.refuse_now(status);
+    }
+
+    fn refuse_now(&self, status: &Status) {
+        let size = reply::send_status_now(self.session(), self.reply_head(), status);
+        self.end(Some(status), size, None);
+    }
+
+    /// The reply is made.
+    fn end(&self, failure: Option<&Status>, size: usize, text: Option<&str>) {
         self.answered.store(true, Ordering::Relaxed);
-        reply::send_status_now(self.session(), self.reply_head(), status);
+        self.reply_size.store(small(size), Ordering::Relaxed);
+        let Some(scope) = self.scope() else { return };
+        scope.record.end(Ended {
+            header: self.header(),
+            outgoing: false,
+            peer: self.peer_addr(),
+            status: failure.map_or(code::OK, Status::code),
+            message: failure.map_or("OK", Status::message),
+            request_size: self.size(),
+            reply_size: size,
+            reply: text,
+            slow: scope.slow(),
+        });
     }
 
     /// Replies that this side closes the session: the handler does not run.
     pub(crate) fn refuse_closing(self) {
-        self.answered.store(true, Ordering::Relaxed);
-        farewell::refuse(self.session(), self.reply_head());
+        let status = Status::unavailable(farewell::TEXT);
+        let size = farewell::refuse(self.session(), self.reply_head(), &status);
+        self.end(Some(&status), size, None);
     }
 
     fn reply_head(&self) -> ReplyHead<'_> {
@@ -105,17 +140,36 @@ impl PullCtx {
             header_codec: self.header_codec,
         }
     }
+
+    /// The handler was dropped before its end.
+    fn answer_in_its_place(&self) {
+        match self.scope().and_then(|scope| scope.stopped()) {
+            Some(Stop::Cancelled) => {
+                tracing::debug!(uri = self.uri(), peer = %self.peer_addr(), "a pull handler was stopped: its caller has gone away");
+                // Nobody waits, and nobody would take it for another's.
+                let status = Status::new(code::CANCELLED, ByteString::from_static("Cancelled"));
+                self.end(Some(&status), 0, None);
+            }
+            Some(Stop::Expired) => {
+                let text = "the caller's time limit has passed";
+                self.refuse_now(&Status::new(
+                    code::GATEWAY_TIMEOUT,
+                    ByteString::from_static(text),
+                ));
+            }
+            None => {
+                tracing::error!(uri = self.uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
+                let text = "Internal Server Error";
+                self.refuse_now(&Status::new(code::INTERNAL, ByteString::from_static(text)));
+            }
+        }
+    }
 }
 
 impl Drop for PullCtx {
     fn drop(&mut self) {
         if !*self.answered.get_mut() {
-            let status = Status::new(
-                code::INTERNAL,
-                ByteString::from_static("Internal Server Error"),
-            );
-            tracing::error!(uri = self.uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
-            reply::send_status_now(self.session(), self.reply_head(), &status);
+            self.answer_in_its_place();
         }
         self.session().shared().handler_ends();
     }

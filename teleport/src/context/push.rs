@@ -3,29 +3,63 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::Context;
-use crate::{protocol::Packet, session::Session};
+use crate::{
+    protocol::Packet,
+    session::{Session, log::Ended},
+    status::{Status, code},
+};
 
 /// What a push handler knows about the message. Everything in [`Context`] is there too.
 pub struct PushCtx {
     context: Context,
+    /// The end was told.
+    told: AtomicBool,
 }
 
 impl PushCtx {
     /// The caller has counted this handler as started.
     pub(crate) fn new(session: &Session, packet: Packet) -> (Self, Bytes) {
-        let body_codec = packet.body_codec();
-        let context = Context::new(session.clone(), packet.header, body_codec);
-        (Self { context }, packet.body)
+        let (context, body) = Context::new(session, packet);
+        let this = Self {
+            context,
+            told: AtomicBool::new(false),
+        };
+        (this, body)
+    }
+
+    /// Tells the log how the handler, or what came before it, has ended.
+    pub(crate) fn end(&self, status: Result<(), &Status>) {
+        self.told.store(true, Ordering::Relaxed);
+        let Some(scope) = self.scope() else { return };
+        scope.record.end(Ended {
+            header: self.header(),
+            outgoing: false,
+            peer: self.peer_addr(),
+            status: status.err().map_or(code::OK, Status::code),
+            message: status.err().map_or("OK", Status::message),
+            request_size: self.size(),
+            reply_size: 0,
+            reply: None,
+            slow: scope.slow(),
+        });
     }
 }
 
 impl Drop for PushCtx {
     fn drop(&mut self) {
+        if !*self.told.get_mut() {
+            self.end(Err(&Status::new(
+                code::INTERNAL,
+                ByteString::from_static("ended before its time"),
+            )));
+        }
         self.session().shared().handler_ends();
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     error::Error,
     plugin::{Chain, Plugin},
     protocol::{Protocol, Standard},
-    router::{Router, RouterDispatch, Table},
-    session::Env,
+    router::{Router, RouterDispatch, Table, TableError},
+    session::{Env, log::CallLog},
 };
 
 /// Puts a [`Peer`] together. Made by [`Peer::builder`].
@@ -95,7 +95,10 @@ impl PeerBuilder {
                 .map(|(field, text)| format!("`{field}` {text}"));
             return Err(Error::config(lines.collect::<Vec<_>>().join("\n")));
         }
-        let table = Table::new(self.router, &self.plugins).map_err(Error::config)?;
+        let table = Table::new(self.router, &self.plugins).map_err(|error| match error {
+            TableError::Conflict(conflict) => Error::config(conflict),
+            TableError::Refused(refused) => Error::config(refused),
+        })?;
         let dispatch = Arc::new(RouterDispatch::new(table, self.plugins));
         let inner = Arc::new_cyclic(|this: &Weak<Inner>| {
             let env = Env {
@@ -109,6 +112,11 @@ impl PeerBuilder {
                 write_timeout: config.write_timeout,
                 write_buffer: config.write_buffer,
                 max_handlers: config.max_handlers,
+                announce: config.announce,
+                log: CallLog {
+                    slow: config.slow_threshold,
+                    bodies: config.print_bodies.clone(),
+                },
                 dispatch: Arc::clone(&dispatch) as _,
                 host: Weak::clone(this) as _,
             };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     codec::CodecId,
     protocol::{HeaderCodec, Limits},
+    session::BodyText,
     socket::transport,
 };
 
@@ -61,6 +62,17 @@ pub struct PeerConfig {
     /// Handlers of one session that may run at the same time; a pull over it is answered 503, a push is dropped.
     /// Each holds its arguments. Default: 65,536.
     pub max_handlers: usize,
+    /// Says in the first pull or push of each session, in a header field that old peers skip, that this side understands
+    /// extensions. The other side then tells when it closes which pulls it has not taken: those fail as not sent (100) and
+    /// may be repeated, where they would fail as unanswered (101). Default: not, so that packets are those of the seed to
+    /// the byte.
+    pub announce: bool,
+    /// A call that takes longer, on either side, is logged as a warning. A [router](crate::Router::slow_threshold) or a
+    /// route can set its own. Costs a clock reading and an allocation per call. Default: none.
+    pub slow_threshold: Option<Duration>,
+    /// Shows bodies in the events about calls, which are at level debug with the target `teleport::call`. Mind what is in
+    /// them. Default: not.
+    pub print_bodies: Option<BodyText>,
 }
 
 impl Default for PeerConfig {
@@ -78,6 +90,9 @@ impl Default for PeerConfig {
             limits: Limits::default(),
             write_buffer: 1024 * 1024,
             max_handlers: 65_536,
+            announce: false,
+            slow_threshold: None,
+            print_bodies: None,
         }
     }
 }

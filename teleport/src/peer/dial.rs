@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{ConnOptions, Peer};
 use crate::{
     error::Error,
-    session::{Env, Handshake, Session, Shared, driver::Driver},
+    session::{Handshake, Session, Shared, driver::Driver},
     socket::{
         inbox::Inbox,
         transport::{self, Addr, Stream},
@@ -158,13 +158,13 @@ impl Peer {
             side,
             options,
         } = new;
-        let env = match &options.protocol {
-            None => Arc::clone(&self.0.env),
-            Some(protocol) => Arc::new(Env {
-                protocol: Arc::clone(protocol),
-                ..Env::clone(&self.0.env)
-            }),
-        };
+        let mut env = Arc::clone(&self.0.env);
+        if let Some(protocol) = &options.protocol {
+            Arc::make_mut(&mut env).protocol = Arc::clone(protocol);
+        }
+        if options.announce && !env.announce {
+            Arc::make_mut(&mut env).announce = true;
+        }
         let shared = Arc::new(Shared::new(id.into(), env, local, peer));
         let session = Session::new(shared);
         let entry = Entry {
@@ -179,7 +179,7 @@ impl Peer {
             Side::Dialling => plugins.post_dial(&mut handshake).await,
         };
         greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
-        entry.adopt(io, inbox, side)?;
+        entry.adopt(io, inbox)?;
         Ok(session)
     }
 }
@@ -192,7 +192,7 @@ struct Entry {
 
 impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(self, io: I, inbox: Inbox, side: Side) -> Result<(), Error>
+    fn adopt<I>(self, io: I, inbox: Inbox) -> Result<(), Error>
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -205,7 +205,7 @@ impl Entry {
         if *peer.0.closing.borrow() {
             return Err(Error::write("start a session", "the peer is closed"));
         }
-        let driver = Driver::new(io, session.clone(), inbox, side == Side::Accepting);
+        let driver = Driver::new(io, session.clone(), inbox);
         tokio::spawn(async move {
             driver.run().await;
             let session = self.session.clone();

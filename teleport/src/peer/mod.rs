@@ -25,7 +25,9 @@ pub use self::{builder::PeerBuilder, config::PeerConfig, listen::Listening, opti
 use crate::{
     context::Context,
     error::Error,
-    router::{RouteInfo, RouterDispatch},
+    protocol::PacketKind,
+    route::RouteInfo,
+    router::RouterDispatch,
     session::{Env, Session},
     socket::transport::Addr,
 };
@@ -187,5 +189,18 @@ impl Context {
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.session().peer()
+    }
+
+    /// The route that takes this packet; `None` if an unknown handler does, or none.
+    #[must_use]
+    pub fn route(&self) -> Option<Arc<RouteInfo>> {
+        let peer = self.peer()?;
+        let table = peer.0.dispatch.table();
+        let uri = self.uri();
+        if self.header().kind == PacketKind::Push {
+            table.push(uri).ok()??.info.clone()
+        } else {
+            table.pull(uri).ok()??.info.clone()
+        }
     }
 }

@@ -12,6 +12,7 @@ pub struct ConnOptions {
     pub(super) protocol: Option<Arc<dyn Protocol>>,
     pub(super) timeout: Option<Duration>,
     pub(super) peer_addr: Option<Addr>,
+    pub(super) announce: bool,
 }
 
 impl ConnOptions {
@@ -36,6 +37,12 @@ impl ConnOptions {
     /// How long connecting, with the plugins' handshake, may take.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
+        self
+    }
+
+    /// As [`PeerConfig::announce`](crate::PeerConfig::announce), for this connection.
+    pub fn announce(mut self) -> Self {
+        self.announce = true;
         self
     }
 

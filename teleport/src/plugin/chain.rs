@@ -1,13 +1,14 @@
 //! Several plugins, run in order.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{Hooks, Plugin};
 use crate::{
     context::{PullCtx, PushCtx},
-    protocol::{Header, PacketKind},
+    protocol::PacketKind,
+    route::RouteInfo,
     session::{
-        Handshake, Session,
+        CallCtx, Handshake, Session,
         dispatch::{BoxFuture, Outbound, ReplyStage},
     },
     status::Status,
@@ -22,6 +23,7 @@ macro_rules! twin {
         pub(crate) trait DynPlugin: Send + Sync + 'static {
             fn name(&self) -> &str;
             fn hooks(&self) -> Hooks;
+            fn post_route(&self, route: &RouteInfo) -> Result<(), Status>;
             $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out>;)*
         }
 
@@ -31,6 +33,9 @@ macro_rules! twin {
             }
             fn hooks(&self) -> Hooks {
                 Plugin::hooks(self)
+            }
+            fn post_route(&self, route: &RouteInfo) -> Result<(), Status> {
+                Plugin::post_route(self, route)
             }
             $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out> {
                 Box::pin(Plugin::$method(self, $($arg),*))
@@ -43,13 +48,14 @@ twin! { 'a;
     post_dial(handshake: &'a mut Handshake<'_>) -> Result<(), Status>;
     post_accept(handshake: &'a mut Handshake<'_>) -> Result<(), Status>;
     post_disconnect(session: &'a Session) -> ();
-    pre_write_pull(session: &'a Session, header: &'a mut Header) -> Result<(), Status>;
-    post_write_pull(session: &'a Session, header: &'a Header) -> Result<(), Status>;
-    post_read_reply_header(session: &'a Session, header: &'a Header) -> Result<(), Status>;
-    pre_read_reply_body(session: &'a Session, header: &'a Header) -> Result<(), Status>;
-    post_read_reply_body(session: &'a Session, header: &'a Header) -> Result<(), Status>;
-    pre_write_push(session: &'a Session, header: &'a mut Header) -> Result<(), Status>;
-    post_write_push(session: &'a Session, header: &'a Header) -> Result<(), Status>;
+    pre_read_header(session: &'a Session) -> Result<(), Status>;
+    pre_write_pull(call: &'a mut CallCtx) -> Result<(), Status>;
+    post_write_pull(call: &'a CallCtx) -> Result<(), Status>;
+    post_read_reply_header(call: &'a CallCtx) -> Result<(), Status>;
+    pre_read_reply_body(call: &'a CallCtx) -> Result<(), Status>;
+    post_read_reply_body(call: &'a CallCtx) -> Result<(), Status>;
+    pre_write_push(call: &'a mut CallCtx) -> Result<(), Status>;
+    post_write_push(call: &'a CallCtx) -> Result<(), Status>;
     post_read_pull_header(ctx: &'a mut PullCtx) -> Result<(), Status>;
     pre_read_pull_body(ctx: &'a PullCtx) -> Result<(), Status>;
     post_read_pull_body(ctx: &'a PullCtx) -> Result<(), Status>;
@@ -112,6 +118,22 @@ impl Chain {
         self.plugins.iter().filter(hooked)
     }
 
+    /// Shows a route to all plugins. An error names the plugin that refused it.
+    pub(crate) fn post_route(&self, route: &RouteInfo) -> Result<(), RouteRefused> {
+        for plugin in &self.plugins {
+            plugin.post_route(route).map_err(|status| RouteRefused {
+                uri: route.uri.clone(),
+                plugin: plugin.name().to_owned(),
+                status,
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn pre_read_header(&self, session: &Session) -> Result<(), Status> {
+        each!(self, PRE_READ_HEADER, plugin => plugin.pre_read_header(session))
+    }
+
     pub(crate) async fn post_dial(&self, handshake: &mut Handshake<'_>) -> Result<(), Status> {
         each!(self, POST_DIAL, plugin => plugin.post_dial(handshake))
     }
@@ -160,48 +182,64 @@ impl Chain {
 }
 
 impl Outbound for Chain {
-    fn before_write<'a>(
-        &'a self,
-        session: &'a Session,
-        header: &'a mut Header,
-    ) -> BoxFuture<'a, Result<(), Status>> {
+    fn before_write<'a>(&'a self, call: &'a mut CallCtx) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
-            if header.kind == PacketKind::Pull {
-                each!(self, PRE_WRITE_PULL, plugin => plugin.pre_write_pull(session, header))
+            if call.header().kind == PacketKind::Pull {
+                each!(self, PRE_WRITE_PULL, plugin => plugin.pre_write_pull(call))
             } else {
-                each!(self, PRE_WRITE_PUSH, plugin => plugin.pre_write_push(session, header))
+                each!(self, PRE_WRITE_PUSH, plugin => plugin.pre_write_push(call))
             }
         })
     }
 
-    fn after_write<'a>(&'a self, session: &'a Session, header: &'a Header) -> BoxFuture<'a, ()> {
+    fn after_write<'a>(&'a self, call: &'a CallCtx) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if header.kind == PacketKind::Pull {
-                each_logged!(self, POST_WRITE_PULL, plugin => plugin.post_write_pull(session, header));
+            if call.header().kind == PacketKind::Pull {
+                each_logged!(self, POST_WRITE_PULL, plugin => plugin.post_write_pull(call));
             } else {
-                each_logged!(self, POST_WRITE_PUSH, plugin => plugin.post_write_push(session, header));
+                each_logged!(self, POST_WRITE_PUSH, plugin => plugin.post_write_push(call));
             }
         })
     }
 
     fn reply<'a>(
         &'a self,
-        session: &'a Session,
         stage: ReplyStage,
-        header: &'a Header,
+        call: &'a CallCtx,
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             match stage {
                 ReplyStage::Header => {
-                    each!(self, POST_READ_REPLY_HEADER, plugin => plugin.post_read_reply_header(session, header))
+                    each!(self, POST_READ_REPLY_HEADER, plugin => plugin.post_read_reply_header(call))
                 }
                 ReplyStage::BeforeBody => {
-                    each!(self, PRE_READ_REPLY_BODY, plugin => plugin.pre_read_reply_body(session, header))
+                    each!(self, PRE_READ_REPLY_BODY, plugin => plugin.pre_read_reply_body(call))
                 }
                 ReplyStage::AfterBody => {
-                    each!(self, POST_READ_REPLY_BODY, plugin => plugin.post_read_reply_body(session, header))
+                    each!(self, POST_READ_REPLY_BODY, plugin => plugin.post_read_reply_body(call))
                 }
             }
         })
     }
 }
+
+/// A plugin does not want a route. The source of the error that building a peer gives.
+#[derive(Debug)]
+pub(crate) struct RouteRefused {
+    uri: String,
+    plugin: String,
+    status: Status,
+}
+
+impl fmt::Display for RouteRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            uri,
+            plugin,
+            status,
+        } = self;
+        write!(f, "the plugin `{plugin}` refuses the route {uri}: {status}")
+    }
+}
+
+impl std::error::Error for RouteRefused {}

@@ -53,6 +53,7 @@ hooks! {
     15 POST_READ_PUSH_HEADER "post_read_push_header",
     16 PRE_READ_PUSH_BODY "pre_read_push_body",
     17 POST_READ_PUSH_BODY "post_read_push_body",
+    18 PRE_READ_HEADER "pre_read_header",
 }
 
 impl Hooks {

@@ -2,24 +2,27 @@
 
 mod chain;
 mod hooks;
+mod route_plugin;
 
 use std::future::{Future, ready};
 
-pub(crate) use self::chain::{Chain, DynPlugin};
-pub use self::hooks::Hooks;
+pub(crate) use self::chain::{Chain, DynPlugin, RouteRefused};
+pub(crate) use self::route_plugin::OnRoutes;
+pub use self::{hooks::Hooks, route_plugin::RoutePlugin};
 use crate::{
     context::{PullCtx, PushCtx},
-    protocol::Header,
-    session::{Handshake, Session},
+    route::RouteInfo,
+    session::{CallCtx, Handshake, Session},
     status::Status,
 };
 
 type Result = std::result::Result<(), Status>;
 
-/// Hooks around a peer's calls and connections. Each does nothing unless it is overridden, with an `async fn`.
+/// Hooks around all that a peer does. Each does nothing unless it is overridden, with an `async fn`.
 ///
 /// A hook may refuse with a [`Status`]; what this means is said at each. Plugins run in the order in which they were
-/// added, the peer's before a group's, and the first that refuses ends the chain.
+/// added, the peer's before a group's and a controller's, and the first that refuses ends the chain. For hooks around
+/// some of the routes only, see [`RoutePlugin`].
 ///
 /// ```
 /// use teleport::{Plugin, PullCtx, Status};
@@ -43,6 +46,10 @@ type Result = std::result::Result<(), Status>;
 /// # Cost
 /// A hook costs an allocation per call that it sees. A plugin that names what it [`hooks`](Plugin::hooks) costs nothing
 /// on the paths of the others.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no plugin for a whole peer",
+    note = "implement `teleport::Plugin`; a `RoutePlugin` goes around a router, with `Router::plugin`"
+)]
 pub trait Plugin: Send + Sync + 'static {
     /// A name for logs and error texts.
     fn name(&self) -> &str;
@@ -71,79 +78,65 @@ pub trait Plugin: Send + Sync + 'static {
         ready(())
     }
 
+    /// A route of this peer, when the peer is built; called for each, before anything else, whatever [`hooks`](Self::hooks)
+    /// says. An error makes the building fail.
+    fn post_route(&self, route: &RouteInfo) -> Result {
+        let _ = route;
+        Ok(())
+    }
+
+    /// Before the header of each packet is read, and after the one before it was dispatched; the first time when the session
+    /// starts. While it waits nothing is read. An error cuts the session: replies of running handlers are lost.
+    fn pre_read_header(&self, session: &Session) -> impl Future<Output = Result> + Send {
+        let _ = session;
+        ready(Ok(()))
+    }
+
     /// Before a pull is encoded; may change its header. An error keeps it from being sent: the caller gets
     /// code 100 with the status as the cause.
-    fn pre_write_pull(
-        &self,
-        session: &Session,
-        header: &mut Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn pre_write_pull(&self, call: &mut CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// After a pull was handed to the connection. An error is only logged.
-    fn post_write_pull(
-        &self,
-        session: &Session,
-        header: &Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn post_write_pull(&self, call: &CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// A reply has come. An error goes to the caller instead of the reply.
-    fn post_read_reply_header(
-        &self,
-        session: &Session,
-        header: &Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn post_read_reply_header(&self, call: &CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// Before a reply's body is decoded. An error goes to the caller instead of the reply.
-    fn pre_read_reply_body(
-        &self,
-        session: &Session,
-        header: &Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn pre_read_reply_body(&self, call: &CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// After a reply's body was decoded. An error goes to the caller instead of the reply.
-    fn post_read_reply_body(
-        &self,
-        session: &Session,
-        header: &Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn post_read_reply_body(&self, call: &CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// Before a push is encoded; may change its header. An error keeps it from being sent and is what the push returns.
-    fn pre_write_push(
-        &self,
-        session: &Session,
-        header: &mut Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn pre_write_push(&self, call: &mut CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// After a push was handed to the connection. An error is only logged.
-    fn post_write_push(
-        &self,
-        session: &Session,
-        header: &Header,
-    ) -> impl Future<Output = Result> + Send {
-        let _ = (session, header);
+    fn post_write_push(&self, call: &CallCtx) -> impl Future<Output = Result> + Send {
+        let _ = call;
         ready(Ok(()))
     }
 
     /// A pull has come; uri and route have not been looked at, so the header may still be changed, to give it another
-    /// route. An error is the reply. Only for plugins of the whole peer.
+    /// route. An error is the reply.
     fn post_read_pull_header(&self, ctx: &mut PullCtx) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         ready(Ok(()))
@@ -182,7 +175,7 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// A push has come; uri and route have not been looked at, so the header may still be changed. An error drops the
-    /// push. Only for plugins of the whole peer.
+    /// push.
     fn post_read_push_header(&self, ctx: &mut PushCtx) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         ready(Ok(()))

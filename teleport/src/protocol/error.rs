@@ -57,6 +57,7 @@ pub struct EncodeError(EncodeKind);
 #[derive(Debug)]
 enum EncodeKind {
     Body(CodecError),
+    OverLimit { size: usize, limit: usize },
     TooLong(usize),
 }
 
@@ -65,6 +66,18 @@ impl EncodeError {
     #[must_use]
     pub fn too_long(len: usize) -> Self {
         Self(EncodeKind::TooLong(len))
+    }
+
+    /// The packet has `size` bytes, and `limit` may be sent.
+    #[must_use]
+    pub fn over_limit(size: usize, limit: usize) -> Self {
+        Self(EncodeKind::OverLimit { size, limit })
+    }
+
+    /// The packet is larger than this side may send.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.0, EncodeKind::OverLimit { .. })
     }
 
     /// The body's codec is unknown, or cannot carry the value.
@@ -84,6 +97,10 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             EncodeKind::Body(error) => error.fmt(f),
+            EncodeKind::OverLimit { size, limit } => write!(
+                f,
+                "a packet of {size} bytes is over the limit of {limit} bytes for sending"
+            ),
             EncodeKind::TooLong(len) => {
                 write!(
                     f,
@@ -98,7 +115,7 @@ impl StdError for EncodeError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             EncodeKind::Body(error) => error.source(),
-            EncodeKind::TooLong(_) => None,
+            EncodeKind::OverLimit { .. } | EncodeKind::TooLong(_) => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! [`Limits`].
 
+use super::EncodeError;
+
 /// Sizes above which the other side is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -9,6 +11,21 @@ pub struct Limits {
     pub packet: usize,
     /// Bytes that one compressed body may become. Default: 64 MiB.
     pub inflated: usize,
+    /// Bytes of one packet that this side sends. What is larger is not sent: a pull or a push fails, and a reply becomes
+    /// status 500; the session goes on. Default: 4 GiB, which is what the format can tell.
+    pub sent: usize,
+}
+
+impl Limits {
+    /// Takes a packet back, which begins at `start`, if it is over the limit.
+    pub(crate) fn check_sent(&self, start: usize, frame: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let size = frame.len().saturating_sub(start);
+        if size <= self.sent {
+            return Ok(());
+        }
+        frame.truncate(start);
+        Err(EncodeError::over_limit(size, self.sent))
+    }
 }
 
 impl Default for Limits {
@@ -16,6 +33,7 @@ impl Default for Limits {
         Self {
             packet: 64 * 1024 * 1024,
             inflated: 64 * 1024 * 1024,
+            sent: u32::MAX as usize,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod error;
 mod header;
 mod limits;
+mod meta;
 mod packet;
 mod reader;
 mod standard;
@@ -15,6 +16,7 @@ use bytes::BytesMut;
 pub use self::{
     error::{EncodeError, ProtocolError},
     limits::Limits,
+    meta::Meta,
     packet::{Header, HeaderCodec, HeaderRef, Packet, PacketKind},
     standard::Standard,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::Meta;
 use crate::codec::{Body, CodecId};
 
 /// What a packet is for: the header's `type`.
@@ -102,7 +103,7 @@ impl fmt::Display for HeaderCodec {
     }
 }
 
-/// A packet's header (wire specification, section 2.3).
+/// A packet's header (wire specification, section 2.3), with the extensions that are described at [`Meta`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -118,6 +119,10 @@ pub struct Header {
     pub status_code: i32,
     /// In a reply: the text to the code.
     pub status: ByteString,
+    /// In a pull: how many milliseconds the caller still waits; 0 if it does not say. An extension, which old peers skip.
+    pub timeout_ms: u64,
+    /// Further values for whoever handles the packet. An extension, which old peers skip.
+    pub meta: Meta,
 }
 
 impl Header {
@@ -142,6 +147,8 @@ impl Header {
             gzip: self.gzip,
             status_code: self.status_code,
             status: &self.status,
+            timeout_ms: self.timeout_ms,
+            meta: &self.meta,
         }
     }
 }
@@ -156,6 +163,8 @@ pub struct HeaderRef<'a> {
     pub gzip: i32,
     pub status_code: i32,
     pub status: &'a str,
+    pub timeout_ms: u64,
+    pub meta: &'a Meta,
 }
 
 /// A packet that has been read.

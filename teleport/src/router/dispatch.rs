@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Table, handler::log_dropped};
+use super::{PullHandler, PushHandler, Table, handler::log_dropped, table::Endpoint};
 use crate::{
-    context::{PullCtx, PushCtx},
+    context::{Context, PullCtx, PushCtx},
     plugin::{Chain, Hooks},
     protocol::{Packet, PacketKind},
     session::{
-        Pace, Runner, Session,
+        Pace, Runner, Session, cancel,
         dispatch::{BoxFuture, Dispatch, Outbound},
     },
     status::Status,
@@ -52,7 +52,7 @@ impl RouterDispatch {
             .plugins()
             .hooks()
             .contains(Hooks::POST_READ_PULL_HEADER);
-        let (ctx, body) = PullCtx::new(session, packet, early);
+        let (mut ctx, body) = PullCtx::new(session, packet, early);
         if !room {
             return ctx.refuse(&Status::unavailable(
                 "too many calls at once on this session",
@@ -70,18 +70,20 @@ impl RouterDispatch {
             Ok(endpoint) => endpoint,
             Err(status) => return ctx.refuse(&status),
         };
-        match &endpoint.chain {
-            None => endpoint.handler.start(ctx, body, &endpoint.pace, runner),
-            Some(chain) => {
-                let hooked = endpoint.handler.hooked(ctx, body, Arc::clone(chain));
-                runner.run(&endpoint.pace, hooked);
-            }
+        surround(&mut ctx, &body, endpoint);
+        if endpoint.hooked || ctx.scope().is_some() {
+            runner.run(&endpoint.pace, pull_work(endpoint, ctx, body));
+        } else {
+            endpoint.handler.start(ctx, body, &endpoint.pace, runner);
         }
     }
 
     fn push(&self, session: &Session, packet: Packet, runner: &mut Runner) {
+        if cancel::receive(session.shared(), &packet.header.uri) {
+            return;
+        }
         let room = session.shared().handler_starts();
-        let (ctx, body) = PushCtx::new(session, packet);
+        let (mut ctx, body) = PushCtx::new(session, packet);
         if !room {
             return log_dropped(
                 &ctx,
@@ -101,12 +103,11 @@ impl RouterDispatch {
             Ok(endpoint) => endpoint,
             Err(status) => return log_dropped(&ctx, &status),
         };
-        match &endpoint.chain {
-            None => endpoint.handler.start(ctx, body, &endpoint.pace, runner),
-            Some(chain) => {
-                let hooked = endpoint.handler.hooked(ctx, body, Arc::clone(chain));
-                runner.run(&endpoint.pace, hooked);
-            }
+        surround(&mut ctx, &body, endpoint);
+        if endpoint.hooked || ctx.scope().is_some() {
+            runner.run(&endpoint.pace, push_work(endpoint, ctx, body));
+        } else {
+            endpoint.handler.start(ctx, body, &endpoint.pace, runner);
         }
     }
 }
@@ -116,22 +117,72 @@ impl Routes {
         if let Err(status) = self.plugins.post_read_pull_header(&mut ctx).await {
             return ctx.refuse(&status);
         }
-        let (handler, chain) = match found(self.table.pull(ctx.uri())) {
-            Ok(endpoint) => (Arc::clone(&endpoint.handler), endpoint.chain.clone()),
+        let work = match found(self.table.pull(ctx.uri())) {
+            Ok(endpoint) => {
+                surround(&mut ctx, &body, endpoint);
+                pull_work(endpoint, ctx, body)
+            }
             Err(status) => return ctx.refuse(&status),
         };
-        handler.hooked(ctx, body, chain.unwrap_or_default()).await;
+        work.await;
     }
 
     async fn push_hooked(&self, mut ctx: PushCtx, body: Bytes) {
         if let Err(status) = self.plugins.post_read_push_header(&mut ctx).await {
             return log_dropped(&ctx, &status);
         }
-        let (handler, chain) = match found(self.table.push(ctx.uri())) {
-            Ok(endpoint) => (Arc::clone(&endpoint.handler), endpoint.chain.clone()),
+        let work = match found(self.table.push(ctx.uri())) {
+            Ok(endpoint) => {
+                surround(&mut ctx, &body, endpoint);
+                push_work(endpoint, ctx, body)
+            }
             Err(status) => return log_dropped(&ctx, &status),
         };
-        handler.hooked(ctx, body, chain.unwrap_or_default()).await;
+        work.await;
+    }
+}
+
+/// Gives the call what its route asks for.
+fn surround<H: ?Sized>(ctx: &mut Context, body: &Bytes, endpoint: &Endpoint<H>) {
+    if endpoint.cancel || endpoint.slow_threshold.is_some() {
+        ctx.surround(body);
+    }
+    if let (Some(scope), Some(limit)) = (ctx.scope(), endpoint.slow_threshold) {
+        scope.set_slow(limit);
+    }
+}
+
+/// The long way of a pull: through the plugins, and within its scope.
+fn pull_work(
+    endpoint: &Endpoint<dyn PullHandler>,
+    ctx: PullCtx,
+    body: Bytes,
+) -> BoxFuture<'static, ()> {
+    let scope = ctx.scope().cloned();
+    let (session, seq) = (ctx.session().clone(), ctx.header().seq);
+    let work = endpoint
+        .handler
+        .hooked(ctx, body, Arc::clone(&endpoint.chain));
+    match scope {
+        None => work,
+        Some(scope) if endpoint.cancel => Box::pin(scope.run_stoppable(&session, seq, work)),
+        Some(scope) => Box::pin(scope.run(work)),
+    }
+}
+
+/// As [`pull_work`]. A push cannot be taken back.
+fn push_work(
+    endpoint: &Endpoint<dyn PushHandler>,
+    ctx: PushCtx,
+    body: Bytes,
+) -> BoxFuture<'static, ()> {
+    let scope = ctx.scope().cloned();
+    let work = endpoint
+        .handler
+        .hooked(ctx, body, Arc::clone(&endpoint.chain));
+    match scope {
+        None => work,
+        Some(scope) => Box::pin(scope.run(work)),
     }
 }
 
@@ -158,6 +209,16 @@ impl Dispatch for RouterDispatch {
             .hooks()
             .intersects(Hooks::OUTBOUND)
             .then_some(plugins)
+    }
+
+    fn before_header(&self, session: &Session) -> Option<BoxFuture<'static, Result<(), Status>>> {
+        if !self.plugins().hooks().contains(Hooks::PRE_READ_HEADER) {
+            return None;
+        }
+        let (routes, session) = (Arc::clone(&self.routes), session.clone());
+        Some(Box::pin(async move {
+            routes.plugins.pre_read_header(&session).await
+        }))
     }
 
     fn ended<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, ()> {

@@ -5,12 +5,12 @@ mod handler;
 mod table;
 mod unknown;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 pub(crate) use self::{
     dispatch::RouterDispatch,
     handler::{PullHandler, PushHandler},
-    table::Table,
+    table::{Table, TableError},
 };
 pub use self::{
     table::RouteConflict,
@@ -22,7 +22,8 @@ use crate::{
         probe::{DecodeAs, EncodeAs},
     },
     context::{PullCtx, PushCtx},
-    plugin::{DynPlugin, Plugin},
+    plugin::{DynPlugin, OnRoutes, RoutePlugin},
+    route::RouteInfo,
     status::Status,
     uri,
 };
@@ -38,46 +39,6 @@ pub trait PullController {
 pub trait PushController {
     /// The routes of this controller, as in [`PullController::into_router`].
     fn into_router(self) -> Router;
-}
-
-/// What is known about a route besides its handler.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RouteInfo {
-    /// The whole uri, e.g. `/group/home/test`.
-    pub uri: String,
-    /// Pull or push.
-    pub kind: RouteKind,
-    /// The controller and method, e.g. `Home::test`.
-    pub handler: &'static str,
-    /// Where the handler is written: the file.
-    pub file: &'static str,
-    /// Where the handler is written: the line.
-    pub line: u32,
-    /// The handler's doc comment.
-    pub docs: &'static str,
-    /// The type of the arguments, as written.
-    pub args: &'static str,
-    /// The type of the reply, as written; `()` for a push.
-    pub reply: &'static str,
-}
-
-/// Whether a route answers pulls or takes pushes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RouteKind {
-    /// Answers.
-    Pull,
-    /// Takes messages.
-    Push,
-}
-
-impl fmt::Display for RouteKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pull => "pull",
-            Self::Push => "push",
-        })
-    }
 }
 
 type Plugins = Vec<Arc<dyn DynPlugin>>;
@@ -165,8 +126,8 @@ impl Router {
 
     /// Puts a plugin around all routes and unknown handlers that this router has so far. Of several, the one added last
     /// runs first.
-    pub fn plugin(mut self, plugin: impl Plugin) -> Self {
-        let plugin: Arc<dyn DynPlugin> = Arc::new(plugin);
+    pub fn plugin(mut self, plugin: impl RoutePlugin) -> Self {
+        let plugin: Arc<dyn DynPlugin> = Arc::new(OnRoutes(plugin));
         let chains = self.pulls.iter_mut().map(|route| &mut route.plugins);
         let chains = chains.chain(self.pushes.iter_mut().map(|route| &mut route.plugins));
         let chains = chains.chain(
@@ -181,6 +142,17 @@ impl Router {
         );
         for chain in chains {
             chain.insert(0, Arc::clone(&plugin));
+        }
+        self
+    }
+
+    /// Warns of calls of the routes that this router has so far when they take longer than this, instead of
+    /// [`PeerConfig::slow_threshold`](crate::PeerConfig::slow_threshold). A limit that a route has already stays.
+    pub fn slow_threshold(mut self, limit: Duration) -> Self {
+        let infos = self.pulls.iter_mut().map(|route| &mut route.info);
+        let infos = infos.chain(self.pushes.iter_mut().map(|route| &mut route.info));
+        for info in infos {
+            info.slow_threshold.get_or_insert(limit);
         }
         self
     }

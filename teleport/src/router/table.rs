@@ -1,10 +1,11 @@
 //! The finished look-up table of a peer.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use super::{PullHandler, PushHandler, Route, RouteInfo, RouteKind, Router, Unknown};
+use super::{PullHandler, PushHandler, Route, Router, Unknown};
 use crate::{
-    plugin::Chain,
+    plugin::{Chain, Hooks, RouteRefused},
+    route::{RouteInfo, RouteKind},
     session::Pace,
     uri::{Uri, UriError},
 };
@@ -32,23 +33,19 @@ type Map<H> = HashMap<Box<str>, Endpoint<H>, foldhash::fast::RandomState>;
 /// A handler with all that is put around it.
 pub(crate) struct Endpoint<H: ?Sized> {
     pub(crate) handler: Arc<H>,
-    /// The peer's plugins and those of the groups; `None` if none of them has a hook on this path.
-    pub(crate) chain: Option<Arc<Chain>>,
+    /// The peer's plugins and those of the groups.
+    pub(crate) chain: Arc<Chain>,
+    /// Some of them have hooks on this path.
+    pub(crate) hooked: bool,
     pub(crate) pace: Arc<Pace>,
-}
-
-impl<H: ?Sized> Clone for Endpoint<H> {
-    fn clone(&self) -> Self {
-        Self {
-            handler: Arc::clone(&self.handler),
-            chain: self.chain.clone(),
-            pace: Arc::clone(&self.pace),
-        }
-    }
+    pub(crate) cancel: bool,
+    pub(crate) slow_threshold: Option<Duration>,
+    /// `None` for an unknown handler.
+    pub(crate) info: Option<Arc<RouteInfo>>,
 }
 
 impl Table {
-    pub(crate) fn new(router: Router, plugins: &Chain) -> Result<Self, RouteConflict> {
+    pub(crate) fn new(router: Router, plugins: &Chain) -> Result<Self, TableError> {
         let infos = router.routes().cloned().collect();
         let unknown = unknowns(router.unknown_pulls, plugins, RouteKind::Pull)?;
         let pulls = Paths::new(router.pulls, unknown, plugins)?;
@@ -84,13 +81,17 @@ fn endpoint<H: ?Sized>(
 ) -> Endpoint<H> {
     let chain = plugins.then(inner);
     let path = match kind {
-        RouteKind::Pull => crate::plugin::Hooks::PULL,
-        RouteKind::Push => crate::plugin::Hooks::PUSH,
+        RouteKind::Pull => Hooks::PULL,
+        RouteKind::Push => Hooks::PUSH,
     };
     Endpoint {
         handler,
-        chain: chain.hooks().intersects(path).then(|| Arc::new(chain)),
+        hooked: chain.hooks().intersects(path),
+        chain: Arc::new(chain),
         pace: Arc::default(),
+        cancel: false,
+        slow_threshold: None,
+        info: None,
     }
 }
 
@@ -99,7 +100,7 @@ impl<H: ?Sized> Paths<H> {
         routes: Vec<Route<H>>,
         unknown: Vec<(String, Endpoint<H>)>,
         plugins: &Chain,
-    ) -> Result<Self, RouteConflict> {
+    ) -> Result<Self, TableError> {
         let mut origins: HashMap<String, RouteInfo> = HashMap::with_capacity(routes.len());
         let mut this = Self {
             plain: Map::default(),
@@ -113,12 +114,12 @@ impl<H: ?Sized> Paths<H> {
                 plugins: inner,
             } = route;
             if let Some(first) = origins.get(&info.uri) {
-                return Err(RouteConflict {
+                return Err(TableError::Conflict(RouteConflict {
                     kind: info.kind,
                     uri: info.uri.clone(),
                     first: origin(first),
                     second: origin(&info),
-                });
+                }));
             }
             let plain = Uri::parse(&info.uri).is_ok_and(|uri| uri.path() == info.uri);
             let map = if plain {
@@ -126,7 +127,16 @@ impl<H: ?Sized> Paths<H> {
             } else {
                 &mut this.escaped
             };
-            let endpoint = endpoint(handler, plugins, &inner, info.kind);
+            let endpoint = Endpoint {
+                cancel: info.cancel,
+                slow_threshold: info.slow_threshold,
+                info: Some(Arc::new(info.clone())),
+                ..endpoint(handler, plugins, &inner, info.kind)
+            };
+            endpoint
+                .chain
+                .post_route(&info)
+                .map_err(TableError::Refused)?;
             map.insert(info.uri.as_str().into(), endpoint);
             origins.insert(info.uri.clone(), info);
         }
@@ -152,18 +162,18 @@ fn unknowns<H: ?Sized>(
     unknowns: Vec<Unknown<H>>,
     plugins: &Chain,
     kind: RouteKind,
-) -> Result<Vec<(String, Endpoint<H>)>, RouteConflict> {
+) -> Result<Vec<(String, Endpoint<H>)>, TableError> {
     let mut table = Vec::with_capacity(unknowns.len());
     let mut origins = HashMap::new();
     for unknown in unknowns {
         let location = unknown.location.to_string();
         if let Some(first) = origins.insert(unknown.prefix.clone(), location.clone()) {
-            return Err(RouteConflict {
+            return Err(TableError::Conflict(RouteConflict {
                 kind,
                 uri: format!("{}/* (unknown)", unknown.prefix),
                 first: format!("the handler set at {first}"),
                 second: format!("the one set at {location}"),
-            });
+            }));
         }
         let endpoint = endpoint(unknown.handler, plugins, &unknown.plugins, kind);
         table.push((unknown.prefix, endpoint));
@@ -182,6 +192,13 @@ fn longest<'a, H: ?Sized>(
     };
     let found = table.iter().find(|(prefix, _)| below(prefix));
     found.map(|(_, endpoint)| endpoint)
+}
+
+/// Why there is no table.
+#[derive(Debug)]
+pub(crate) enum TableError {
+    Conflict(RouteConflict),
+    Refused(RouteRefused),
 }
 
 /// Two handlers for the same uri. The source of the error that building a peer gives.

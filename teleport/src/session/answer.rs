@@ -62,6 +62,22 @@ impl Answer {
         }
     }
 
+    /// The header's field.
+    pub(crate) fn gzip(&self) -> i32 {
+        match self {
+            Self::Small(_) => 0,
+            Self::Whole(packet) => packet.header.gzip,
+        }
+    }
+
+    /// Bytes of the packet; of what was kept of it, if that is not all.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Small(small) => small.len.into(),
+            Self::Whole(packet) => packet.size(),
+        }
+    }
+
     /// The header for plugins.
     pub(crate) fn header(&self, seq: u64) -> Header {
         match self {

@@ -1,18 +1,19 @@
 //! What pulls and pushes share: their options, and how their frames are made.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use super::shared::Shared;
+use super::{CallCtx, log::Record, scope::Scope, shared::Shared};
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
     error::Error,
-    protocol::{HeaderCodec, HeaderRef, PacketKind},
+    protocol::{HeaderCodec, HeaderRef, Meta, PacketKind},
+    status::Status,
 };
 
 /// How calls are sent, where it differs from the peer's configuration.
 ///
 /// ```
-/// # use std::time::Duration;
+/// # use std::{ops::Range, time::Duration};
 /// use teleport::{CallOptions, CodecId};
 ///
 /// let options = CallOptions::new()
@@ -27,6 +28,7 @@ pub struct CallOptions {
     pub(crate) header_codec: Option<HeaderCodec>,
     pub(crate) gzip: Option<i32>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) cancel: bool,
 }
 
 impl CallOptions {
@@ -54,9 +56,18 @@ impl CallOptions {
         self
     }
 
-    /// How long a pull waits for its reply, in all. A push has nothing to wait for.
+    /// How long a pull waits for its reply, in all. The handler is told (`PullCtx::time_left`), and the pulls that it
+    /// makes itself wait no longer than that. A push has nothing to wait for, but its handler is told too.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
+        self
+    }
+
+    /// Tells the other side if the caller drops the call or its time passes: a route that is marked `#[pull(cancel)]` is
+    /// stopped then. Clients that are generated from such a route do so by themselves. A peer that knows no cancellation
+    /// gets a push to a route that it does not have.
+    pub fn cancel(mut self) -> Self {
+        self.cancel = true;
         self
     }
 }
@@ -67,6 +78,7 @@ pub(super) struct Head<'a> {
     pub(super) kind: PacketKind,
     pub(super) seq: u64,
     pub(super) uri: &'a str,
+    pub(super) meta: &'a Meta,
 }
 
 impl Head<'_> {
@@ -78,14 +90,14 @@ impl Head<'_> {
     }
 }
 
-/// Encodes a whole frame into `frame`, which stays empty if that fails.
+/// Encodes a whole frame into `frame`, which stays empty if that fails. Gives where in it the body is.
 pub(super) fn encode(
     shared: &Shared,
     head: Head<'_>,
     options: &CallOptions,
     args: &impl Encode,
     frame: &mut Vec<u8>,
-) -> Result<(), Error> {
+) -> Result<Range<usize>, Error> {
     let env = &shared.env;
     let gzip = options.gzip.unwrap_or(env.gzip);
     let header = HeaderRef {
@@ -95,6 +107,8 @@ pub(super) fn encode(
         gzip,
         status_code: 0,
         status: "",
+        timeout_ms: options.timeout.map_or(0, in_millis),
+        meta: head.meta,
     };
     let nil = match head.kind {
         // A pull without arguments still names the codec it would like the reply in.
@@ -106,9 +120,94 @@ pub(super) fn encode(
         default: env.body_codec,
         nil,
     };
-    let mut body = |out: &mut Vec<u8>| encode_body(args, choice, gzip, &env.codecs, out).map(drop);
+    let mut range = 0..0;
+    let mut body = |out: &mut Vec<u8>| {
+        let start = out.len();
+        encode_body(args, choice, gzip, &env.codecs, out)?;
+        range = start..out.len();
+        Ok(())
+    };
     let header_codec = options.header_codec.unwrap_or(env.header_codec);
     env.protocol
         .encode(header, header_codec, &mut body, frame)
-        .map_err(|error| Error::encode(head.action(), error))
+        .and_then(|()| env.limits.check_sent(0, frame))
+        .map_err(|error| Error::encode(head.action(), error))?;
+    Ok(range)
+}
+
+/// As [`encode`], with what plugins and logs want to see of it.
+pub(super) async fn encode_hooked<A: Encode>(
+    call: &mut CallCtx,
+    options: &mut CallOptions,
+    args: A,
+    record: &mut Record,
+    refused: fn(Status) -> Error,
+) -> Result<Vec<u8>, Error> {
+    let session = call.session().clone();
+    let shared = session.shared();
+    call.header.gzip = options.gzip.unwrap_or(shared.env.gzip);
+    call.header.timeout_ms = options.timeout.map_or(0, in_millis);
+    if let Some(outbound) = shared.env.dispatch.outbound() {
+        outbound.before_write(call).await.map_err(refused)?;
+    }
+    let header = &call.header;
+    options.gzip = Some(header.gzip);
+    options.timeout = match header.timeout_ms {
+        0 => None,
+        millis if options.timeout.map(in_millis) == Some(millis) => options.timeout,
+        millis => Some(Duration::from_millis(millis)),
+    };
+    let head = Head {
+        kind: header.kind,
+        seq: header.seq,
+        uri: &header.uri,
+        meta: &header.meta,
+    };
+    let mut frame = Vec::new();
+    let body = encode(shared, head, options, &args, &mut frame)?;
+    drop(args);
+    call.size = frame.len();
+    record.sent(
+        &session,
+        frame.get(body).unwrap_or_default(),
+        call.header.gzip,
+    );
+    Ok(frame)
+}
+
+/// What is left is at least 1: 0 says that there is no limit.
+fn in_millis(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Says once, if it is to be said, that this side understands extensions.
+pub(super) fn announce(shared: &Shared, meta: &mut Meta) {
+    if shared.has_to_announce() {
+        meta.insert(ANNOUNCEMENT, "1");
+    }
+}
+
+/// The name says who it is that understands, the value since which version of the extensions.
+const ANNOUNCEMENT: &str = "teleport";
+
+/// Applies what the handler in which this call is made has from its own caller: the time that is left, and the trace.
+///
+/// # Errors
+/// No time is left.
+pub(super) fn inherit(
+    options: &mut CallOptions,
+    meta: &mut Meta,
+    action: &'static str,
+) -> Result<(), Error> {
+    let Some(scope) = Scope::current() else {
+        return Ok(());
+    };
+    scope.trace(meta);
+    if let Some(left) = scope.time_left() {
+        if left.is_zero() {
+            return Err(Error::timeout(action));
+        }
+        options.timeout = Some(options.timeout.map_or(left, |limit| limit.min(left)));
+    }
+    Ok(())
 }

@@ -2,11 +2,8 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use super::{Runner, Session};
-use crate::{
-    protocol::{Header, Packet},
-    status::Status,
-};
+use super::{CallCtx, Runner, Session};
+use crate::{protocol::Packet, status::Status};
 
 /// A boxed future, for what happens seldom.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,6 +16,10 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
     /// The plugins that have hooks on what this side starts; `None` is the fast path.
     fn outbound(&self) -> Option<&dyn Outbound>;
 
+    /// What plugins want to do before the next packet's header is read; `None` if they have nothing to do there. An error
+    /// ends the session at once.
+    fn before_header(&self, session: &Session) -> Option<BoxFuture<'static, Result<(), Status>>>;
+
     /// The session has ended.
     fn ended<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, ()>;
 }
@@ -26,21 +27,16 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
 /// Hooks on what this side starts.
 pub(crate) trait Outbound: Send + Sync {
     /// Before a pull or a push is encoded. May change the header; an error keeps it from being sent.
-    fn before_write<'a>(
-        &'a self,
-        session: &'a Session,
-        header: &'a mut Header,
-    ) -> BoxFuture<'a, Result<(), Status>>;
+    fn before_write<'a>(&'a self, call: &'a mut CallCtx) -> BoxFuture<'a, Result<(), Status>>;
 
     /// After a pull or a push was handed to the connection. Errors are for the log.
-    fn after_write<'a>(&'a self, session: &'a Session, header: &'a Header) -> BoxFuture<'a, ()>;
+    fn after_write<'a>(&'a self, call: &'a CallCtx) -> BoxFuture<'a, ()>;
 
     /// A reply has come; an error goes to the caller instead of it.
     fn reply<'a>(
         &'a self,
-        session: &'a Session,
         stage: ReplyStage,
-        header: &'a Header,
+        call: &'a CallCtx,
     ) -> BoxFuture<'a, Result<(), Status>>;
 }
 

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -16,6 +17,7 @@ use tokio::{
 
 use super::{
     Answer, Phase, Runner, Session, Shared,
+    dispatch::BoxFuture,
     farewell::{self, Farewell},
     shared::Reason,
     turn,
@@ -23,6 +25,7 @@ use super::{
 use crate::{
     protocol::{Packet, PacketKind},
     socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
+    status::{Status, code},
 };
 
 /// Packets may take this long in place before what they have answered is written and other tasks get their turn.
@@ -51,11 +54,11 @@ pub(crate) struct Driver<I> {
     wakers: Vec<Waker>,
     /// Plugins want to see replies whole.
     whole_answers: bool,
+    /// What plugins do before the next header is read.
+    gate: Gate,
     /// Bytes that the outbox had room for when the turn began.
     room: usize,
     reading: bool,
-    /// The other side may have pulls under way: it is the one that dialled, or it has sent some.
-    serves: bool,
     /// All is done that was to be done.
     parting: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
@@ -72,10 +75,22 @@ pub(crate) struct Driver<I> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// Stands before the header of each packet.
+enum Gate {
+    /// No plugin wants one.
+    Absent,
+    /// Not asked yet.
+    Closed,
+    Open,
+    Opening(BoxFuture<'static, Result<(), Status>>),
+}
+
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
-    pub(crate) fn new(io: I, session: Session, inbox: Inbox, accepted: bool) -> Self {
-        let whole_answers = session.shared().env.dispatch.outbound().is_some();
+    pub(crate) fn new(io: I, session: Session, inbox: Inbox) -> Self {
+        let dispatch = &session.shared().env.dispatch;
+        let whole_answers = dispatch.outbound().is_some();
+        let gate = dispatch.before_header(&session);
         Self {
             io,
             session,
@@ -83,11 +98,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             answers: Vec::new(),
             wakers: Vec::new(),
             whole_answers,
+            gate: gate.map_or(Gate::Absent, Gate::Opening),
             flush: Flush::default(),
             runner: Runner::new(),
             room: 0,
             reading: true,
-            serves: accepted,
             parting: false,
             put_off: false,
             stalled: None,
@@ -152,7 +167,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn take_leave(&mut self, shared: &Shared) -> bool {
         self.parting = true;
         self.reading = false;
-        self.serves && shared.phase() == Phase::Draining && farewell::refuse_all(shared)
+        shared.phase() == Phase::Draining && farewell::refuse_all(shared)
     }
 
     /// Ends the stream of this side and waits for the end of the other's: a socket that is closed while packets still come
@@ -177,7 +192,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Reads and dispatches what is there. `true` if there may be more.
     fn read(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         for _ in 0..READS {
-            if !self.dispatch(shared) || !self.reading {
+            if !self.dispatch(shared, cx) || !self.reading {
+                return false;
+            }
+            if let Gate::Opening(_) = self.gate {
                 return false;
             }
             if self.runner.spent() > TURN {
@@ -198,14 +216,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
             }
         }
-        self.dispatch(shared)
+        self.dispatch(shared, cx)
     }
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
-    fn dispatch(&mut self, shared: &Arc<Shared>) -> bool {
+    fn dispatch(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let room = self.room;
         let goes_on = with_scratch(|replies| {
-            turn::gather(shared, replies, room, || self.dispatch_packets(shared))
+            turn::gather(shared, replies, room, || self.dispatch_packets(shared, cx))
         });
         self.hand_on_answers(shared);
         goes_on
@@ -223,13 +241,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    fn dispatch_packets(&mut self, shared: &Arc<Shared>) -> bool {
+    fn dispatch_packets(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let env = &shared.env;
         while self.runner.spent() <= TURN {
+            match self.pass_gate(shared, cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return false,
+                Poll::Pending => return true,
+            }
             match self.inbox.next(env.protocol.as_ref(), &env.limits) {
                 Ok(None) => return true,
                 Ok(Some(packet)) => {
                     self.received = true;
+                    if let Gate::Open = self.gate {
+                        self.gate = Gate::Closed;
+                    }
                     if !self.packet(shared, packet) {
                         return false;
                     }
@@ -241,6 +267,28 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
         }
         true
+    }
+
+    /// Lets plugins do what they do before a header is read. `false` if they end the session.
+    fn pass_gate(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Gate::Closed = self.gate {
+            let gate = shared.env.dispatch.before_header(&self.session);
+            self.gate = gate.map_or(Gate::Absent, Gate::Opening);
+        }
+        if let Gate::Opening(opening) = &mut self.gate {
+            let polled = catch_unwind(AssertUnwindSafe(|| opening.as_mut().poll(cx)));
+            let passed = match polled {
+                Ok(polled) => ready!(polled),
+                Err(_) => Err(Status::new(code::INTERNAL, "it panicked")),
+            };
+            self.gate = Gate::Open;
+            if let Err(status) = passed {
+                self.reading = false;
+                shared.end(Phase::Ended, Reason::Refused(status));
+                return Poll::Ready(false);
+            }
+        }
+        Poll::Ready(true)
     }
 
     fn packet(&mut self, shared: &Arc<Shared>, packet: Packet) -> bool {
@@ -260,8 +308,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 let answer = Answer::new(packet, self.whole_answers);
                 self.answers.push((seq, answer));
             }
-            kind @ (PacketKind::Pull | PacketKind::Push) => {
-                self.serves |= kind == PacketKind::Pull;
+            PacketKind::Pull | PacketKind::Push => {
                 shared
                     .env
                     .dispatch
@@ -318,6 +365,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut now = Instant::now();
         if mem::take(&mut self.received) {
             self.last_received = now;
+            shared.note_heard(now);
             self.last_busy = Some(now);
         }
         if mem::take(&mut self.sent) {

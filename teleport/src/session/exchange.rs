@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Answer, Session,
+    Answer, Session, cancel,
+    connection::Held,
     dispatch::BoxFuture,
     shared::{Frame, Refused},
 };
@@ -14,8 +15,10 @@ use crate::error::Error;
 
 /// A frame on its way out, then a place in the table of pulls. Dropping it frees the place.
 pub(super) struct Exchange<'a> {
-    session: &'a Session,
+    session: Held<'a>,
     seq: u64,
+    /// Tell the other side if the caller goes away.
+    cancel: bool,
     stage: Stage<'a>,
 }
 
@@ -30,18 +33,24 @@ enum Stage<'a> {
 impl<'a> Exchange<'a> {
     /// Hands the frame over if there is room for it; `frame` is left empty.
     pub(super) fn start(
-        session: &'a Session,
+        session: Held<'a>,
         seq: u64,
+        cancel: bool,
         frame: &mut Vec<u8>,
         cx: &Context<'_>,
     ) -> Result<Self, Error> {
         let mut this = Self {
             session,
             seq,
+            cancel,
             stage: Stage::Done,
         };
         this.hand_over(frame, cx)?;
         Ok(this)
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The frame is handed over.
@@ -73,19 +82,27 @@ impl<'a> Exchange<'a> {
     }
 
     fn hand_over(&mut self, frame: &mut Vec<u8>, cx: &Context<'_>) -> Result<(), Error> {
-        let shared = self.session.shared();
         let pull = Frame::Pull {
             seq: self.seq,
             waker: cx.waker(),
         };
-        self.stage = match shared.enqueue(pull, frame) {
+        self.stage = match self.session.shared().enqueue(pull, frame) {
             Ok(()) => Stage::Waiting,
-            Err(Refused::Full) => {
-                Stage::Blocked(mem::take(frame), Box::pin(shared.wait_for_room()))
-            }
+            Err(Refused::Full) => Stage::Blocked(mem::take(frame), room(&self.session)),
             Err(Refused::Closed(closed)) => return Err(Error::unsent("pull", closed)),
         };
         Ok(())
+    }
+}
+
+/// Waits for room in the outbox.
+pub(super) fn room<'a>(session: &Held<'a>) -> BoxFuture<'a, ()> {
+    match session {
+        Held::Borrowed(session) => Box::pin(session.shared().wait_for_room()),
+        Held::Owned(session) => {
+            let session = session.clone();
+            Box::pin(async move { session.shared().wait_for_room().await })
+        }
     }
 }
 
@@ -93,6 +110,9 @@ impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if let Stage::Waiting = self.stage {
             self.session.shared().forget_pull(self.seq);
+            if self.cancel {
+                cancel::send(&self.session, self.seq);
+            }
         }
     }
 }

@@ -3,14 +3,15 @@
 //! Without it a caller whose pull crosses the closing could not tell a call that never began from one whose reply was lost.
 //! It is a reply with status 503 and a uri of its own. With the number of a pull: this one was refused. With [`ALL`]: the
 //! pulls that have no reply yet were not read, and nothing more comes. A peer that does not know it takes the first for the 503
-//! that it is, and drops the second, as every reply that nobody waits for.
+//! that it is, and drops the second, as every reply that nobody waits for; still it is told only if it has shown that it
+//! understands, by an extension in a header of its own (see [`Meta`]).
 
 use super::{
     Session, Shared,
     reply::{self, ReplyHead},
 };
 use crate::{
-    protocol::{Header, HeaderRef, PacketKind},
+    protocol::{Header, HeaderRef, Meta, PacketKind},
     socket::scratch::with_scratch,
     status::{Status, code},
 };
@@ -19,20 +20,26 @@ use crate::{
 const URI: &str = "/~teleport/closing";
 /// The number that stands for all pulls. Sessions do not live to give it out.
 const ALL: u64 = u64::MAX;
-const TEXT: &str = "this side is closing the session";
+pub(crate) const TEXT: &str = "this side is closing the session";
 
-/// Answers a pull that came when this side had begun to close.
-pub(crate) fn refuse(session: &Session, head: ReplyHead<'_>) {
-    let known = session.shared().env.protocol.has_farewell();
-    let uri = if known { URI } else { head.uri };
-    let head = ReplyHead { uri, ..head };
-    reply::send_status_now(session, head, &Status::unavailable(TEXT));
+/// Answers a pull that came when this side had begun to close. Gives the size.
+pub(crate) fn refuse(session: &Session, head: ReplyHead<'_>, status: &Status) -> usize {
+    let uri = if is_understood(session.shared()) {
+        URI
+    } else {
+        head.uri
+    };
+    reply::send_status_now(session, ReplyHead { uri, ..head }, status)
 }
 
-/// Refuses all pulls that have no reply. `false` if the protocol has no such packet.
+fn is_understood(shared: &Shared) -> bool {
+    shared.is_extended() && shared.env.protocol.has_farewell()
+}
+
+/// Refuses all pulls that have no reply. `false` if the other side would not understand.
 pub(super) fn refuse_all(shared: &Shared) -> bool {
     let env = &shared.env;
-    if !env.protocol.has_farewell() {
+    if !is_understood(shared) {
         return false;
     }
     let header = HeaderRef {
@@ -42,6 +49,8 @@ pub(super) fn refuse_all(shared: &Shared) -> bool {
         gzip: 0,
         status_code: code::UNAVAILABLE,
         status: TEXT,
+        timeout_ms: 0,
+        meta: Meta::EMPTY,
     };
     with_scratch(|frame| {
         let encoded = env

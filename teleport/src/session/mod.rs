@@ -1,17 +1,23 @@
 //! One connection's life: pulls in flight, dispatch, the write queue, time limits.
 
 mod answer;
+mod body_text;
 mod call;
+mod call_ctx;
+pub(crate) mod cancel;
+mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod driver;
 mod exchange;
 pub(crate) mod farewell;
 pub(crate) mod handshake;
+pub(crate) mod log;
 mod pending;
 mod pull;
 mod push;
 pub(crate) mod reply;
 mod runner;
+pub(crate) mod scope;
 pub(crate) mod shared;
 mod turn;
 mod values;
@@ -20,14 +26,25 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 pub(crate) use self::{
     answer::Answer,
+    connection::On,
     runner::{Pace, Runner, panic_text},
     shared::{Env, Phase, Shared},
 };
-pub use self::{call::CallOptions, handshake::Handshake, pull::Pull, push::Push, values::Values};
+pub use self::{
+    body_text::BodyText,
+    call::CallOptions,
+    call_ctx::CallCtx,
+    connection::{Connection, Kept},
+    handshake::Handshake,
+    pull::Pull,
+    push::Push,
+    values::Values,
+};
 use crate::{
     codec::{Decode, Encode, probe},
     socket::transport::Addr,
@@ -76,7 +93,8 @@ impl Session {
         uri: impl Into<Cow<'a, str>>,
         args: A,
     ) -> Pull<'a, A, R> {
-        Pull::new(self, uri.into(), args, probe::Plain, CallOptions::new())
+        let on = On::Session(self);
+        Pull::new(on, uri.into(), args, probe::Plain, CallOptions::new())
     }
 
     /// Tells the other side: `args` go to the push handler at `uri`, and nothing comes back.
@@ -89,7 +107,7 @@ impl Session {
     ///
     /// Errors and what dropping the future does: see [`Push`].
     pub fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
-        Push::new(self, uri.into(), args, CallOptions::new())
+        Push::new(On::Session(self), uri.into(), args, CallOptions::new())
     }
 
     /// The name under which the peer keeps this session; by default the other side's address.
@@ -121,6 +139,12 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.0.is_open()
+    }
+
+    /// How long ago the last packet of the other side came, whatever it was.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.0.heard().elapsed()
     }
 
     /// Number of pulls of this side that have no reply yet.

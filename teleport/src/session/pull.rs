@@ -13,13 +13,16 @@ use std::{
 
 use bytestring::ByteString;
 use tokio::time::Sleep;
+use tracing::Instrument;
 
 use super::{
-    Answer, Session,
+    Answer, CallCtx, Session,
     call::{self, CallOptions, Head},
-    dispatch::{BoxFuture, Outbound, Rejection, ReplyStage},
+    connection::{Held, On, TRIES},
+    dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::Exchange,
     farewell,
+    log::Record,
     shared::Reason,
 };
 use crate::{
@@ -28,12 +31,15 @@ use crate::{
         probe::{DecodeAs, Plain},
     },
     error::Error,
-    protocol::{Header, HeaderCodec, PacketKind},
+    protocol::{Header, HeaderCodec, Meta, PacketKind},
     socket::scratch::with_scratch,
     status::Status,
 };
 
 /// A pull: sent when first polled, ready when its reply has come. Made by [`Session::pull`].
+///
+/// Made inside a handler whose own caller waits only for so long, it waits no longer than that, and it carries the trace
+/// context of that call on.
 ///
 /// # Errors
 /// The remote handler's status ([`Error::is_remote`]); a local failure otherwise: the session is closed (100), or ended
@@ -41,22 +47,28 @@ use crate::{
 ///
 /// # Cancel safety
 /// Dropping it before its first poll sends nothing. Dropping it later gives the call up: its place is free at once and
-/// a reply that still comes is discarded, but the remote handler is not told.
+/// a reply that still comes is discarded. The remote handler is told only if the call asks for that, see
+/// [`cancel`](Self::cancel).
 #[must_use = "a pull does nothing until it is awaited"]
 pub struct Pull<'a, A, R, D = Plain> {
-    session: &'a Session,
+    on: On<'a>,
     uri: Cow<'a, str>,
     options: CallOptions,
+    meta: Meta,
     decode: D,
     stage: Stage<'a, A, R>,
     limit: Option<Pin<Box<Sleep>>>,
+    /// Sessions asked for so far.
+    tries: u8,
     result: PhantomData<fn() -> R>,
 }
 
 enum Stage<'a, A, R> {
     Start(A),
+    /// A session is being found.
+    Finding(A, BoxFuture<'a, Result<Session, Error>>),
     Sent(Exchange<'a>),
-    /// Plugins look at this call: the slow path.
+    /// Plugins or logs look at this call: the slow path.
     Hooked(BoxFuture<'a, Result<R, Error>>),
     Done,
 }
@@ -66,19 +78,21 @@ impl<A, R, D> Unpin for Pull<'_, A, R, D> {}
 
 impl<'a, A, R, D> Pull<'a, A, R, D> {
     pub(crate) fn new(
-        session: &'a Session,
+        on: On<'a>,
         uri: Cow<'a, str>,
         args: A,
         decode: D,
         options: CallOptions,
     ) -> Self {
         Self {
-            session,
+            on,
             uri,
             options,
+            meta: Meta::new(),
             decode,
             stage: Stage::Start(args),
             limit: None,
+            tries: 0,
             result: PhantomData,
         }
     }
@@ -107,14 +121,31 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
         self
     }
 
-    /// Waits no longer than this for the reply, from the first poll on.
+    /// Waits no longer than this for the reply, from the first poll on; see [`CallOptions::timeout`].
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options = self.options.timeout(limit);
         self
     }
 
-    fn error(&self, error: Error) -> Error {
-        error.at(&self.uri, &self.session.peer_addr().to_string())
+    /// Tells the other side when this pull is given up; see [`CallOptions::cancel`].
+    pub fn cancel(mut self) -> Self {
+        self.options = self.options.cancel();
+        self
+    }
+
+    /// Sends a value in the header; see [`Meta`].
+    pub fn meta(mut self, name: impl Into<ByteString>, value: impl Into<ByteString>) -> Self {
+        self.meta.insert(name, value);
+        self
+    }
+
+    /// Where the call goes, as far as that is known.
+    fn peer(&self) -> String {
+        match (&self.on, &self.stage) {
+            (On::Session(session), _) => session.peer_addr().to_string(),
+            (_, Stage::Sent(exchange)) => exchange.session().peer_addr().to_string(),
+            _ => String::new(),
+        }
     }
 }
 
@@ -128,13 +159,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this.poll_stage(cx) {
-            Poll::Ready(result) => {
-                this.stage = Stage::Done;
-                Poll::Ready(result.map_err(|error| this.error(error)))
-            }
-            Poll::Pending => this.poll_limit(cx),
-        }
+        let result = match this.poll_stage(cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => ready!(this.poll_limit(cx)),
+        };
+        let result = result.map_err(|error| error.at(&this.uri, &this.peer()));
+        this.stage = Stage::Done;
+        Poll::Ready(result)
     }
 }
 
@@ -145,19 +176,29 @@ where
     R: Send + 'a,
 {
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Error>> {
-        if let Stage::Start(_) = self.stage
-            && self.start(cx)?
-        {
-            return Poll::Pending;
-        }
-        match &mut self.stage {
-            Stage::Sent(exchange) => {
-                let answer = ready!(exchange.poll_reply(cx))?;
-                Poll::Ready(decode_reply(self.session, &answer, self.decode))
-            }
-            Stage::Hooked(future) => future.as_mut().poll(cx),
-            Stage::Start(_) | Stage::Done => {
-                Poll::Ready(Err(Error::write("pull", "polled after its end")))
+        loop {
+            match &mut self.stage {
+                Stage::Start(_) => {
+                    if self.start(cx)? {
+                        return Poll::Pending;
+                    }
+                }
+                Stage::Finding(_, session) => {
+                    let session = ready!(session.as_mut().poll(cx))?;
+                    if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done)
+                        && self.start_on(Held::Owned(session), args, cx)?
+                    {
+                        return Poll::Pending;
+                    }
+                }
+                Stage::Sent(exchange) => {
+                    let answer = ready!(exchange.poll_reply(cx))?;
+                    return Poll::Ready(decode_reply(exchange.session(), &answer, self.decode));
+                }
+                Stage::Hooked(future) => return future.as_mut().poll(cx),
+                Stage::Done => {
+                    return Poll::Ready(Err(Error::write("pull", "polled after its end")));
+                }
             }
         }
     }
@@ -167,15 +208,42 @@ where
         let Stage::Start(args) = mem::replace(&mut self.stage, Stage::Done) else {
             return Ok(false);
         };
-        let shared = self.session.shared();
-        let seq = shared.next_pull();
-        if let Some(outbound) = shared.env.dispatch.outbound() {
+        if self.tries == 0 {
+            call::inherit(&mut self.options, &mut self.meta, "pull")?;
+        }
+        match self.on {
+            On::Session(session) => self.start_on(Held::Borrowed(session), args, cx),
+            On::Found(finder) => {
+                self.tries += 1;
+                self.stage = Stage::Finding(args, finder.find());
+                Ok(false)
+            }
+        }
+    }
+
+    fn start_on(
+        &mut self,
+        session: Held<'a>,
+        args: A,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Error> {
+        // Not sent, so another session may do. What comes here and is closed is seldom worth more than this.
+        if let On::Found(_) = self.on
+            && self.tries < TRIES
+            && !session.is_open()
+        {
+            self.stage = Stage::Start(args);
+            return Ok(false);
+        }
+        let seq = session.shared().next_pull();
+        call::announce(session.shared(), &mut self.meta);
+        if session.shared().env.is_watched() {
             let call = Hooked {
-                session: self.session,
                 uri: ByteString::from(&*self.uri),
                 options: self.options,
+                meta: mem::take(&mut self.meta),
                 seq,
-                outbound,
+                session,
             };
             self.stage = Stage::Hooked(Box::pin(call.run(args, self.decode)));
             return Ok(false);
@@ -185,9 +253,10 @@ where
                 kind: PacketKind::Pull,
                 seq,
                 uri: &self.uri,
+                meta: &self.meta,
             };
-            call::encode(shared, head, &self.options, &args, frame)?;
-            let exchange = Exchange::start(self.session, seq, frame, cx)?;
+            call::encode(session.shared(), head, &self.options, &args, frame)?;
+            let exchange = Exchange::start(session, seq, self.options.cancel, frame, cx)?;
             let waits = exchange.waits_for_reply();
             self.stage = Stage::Sent(exchange);
             Ok(waits)
@@ -202,8 +271,7 @@ where
             .limit
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(sleep.as_mut().poll(cx));
-        self.stage = Stage::Done;
-        Poll::Ready(Err(self.error(Error::timeout("pull"))))
+        Poll::Ready(Err(Error::timeout("pull")))
     }
 }
 
@@ -211,7 +279,7 @@ impl<A, R, D> fmt::Debug for Pull<'_, A, R, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pull")
             .field("uri", &self.uri)
-            .field("peer", self.session.peer_addr())
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }
@@ -237,61 +305,83 @@ fn decode_reply<R>(
         .map_err(|error| Error::decode("pull", error))
 }
 
-/// A pull that plugins look at.
+/// A pull that plugins or logs look at.
 struct Hooked<'a> {
-    session: &'a Session,
+    session: Held<'a>,
     uri: ByteString,
     options: CallOptions,
+    meta: Meta,
     seq: u64,
-    outbound: &'a dyn Outbound,
 }
 
 impl<'a> Hooked<'a> {
-    async fn run<A: Encode, R, D: DecodeAs<R>>(self, args: A, decode: D) -> Result<R, Error> {
+    async fn run<A, R, D>(self, args: A, decode: D) -> Result<R, Error>
+    where
+        A: Encode + Send + 'a,
+        D: DecodeAs<R> + Send + 'a,
+        R: Send + 'a,
+    {
         let Self {
             session,
             uri,
-            mut options,
+            options,
+            meta,
             seq,
-            outbound,
         } = self;
         let mut header = Header::new(PacketKind::Pull, seq, uri);
-        header.gzip = options.gzip.unwrap_or(session.shared().env.gzip);
-        outbound
-            .before_write(session, &mut header)
-            .await
-            .map_err(|status| Error::write("pull", Rejection(status)))?;
-        options.gzip = Some(header.gzip);
-
-        let mut frame = Vec::new();
-        let head = Head {
-            kind: PacketKind::Pull,
-            seq,
-            uri: &header.uri,
-        };
-        call::encode(session.shared(), head, &options, &args, &mut frame)?;
-        drop(args);
-        let mut exchange =
-            poll_fn(|cx| Poll::Ready(Exchange::start(session, seq, &mut frame, cx))).await?;
-        poll_fn(|cx| exchange.poll_sent(cx)).await?;
-        outbound.after_write(session, &header).await;
-        let answer = poll_fn(|cx| exchange.poll_reply(cx)).await?;
-
-        let rejected = |status| Error::rejected("pull", status);
-        let header = &answer.header(seq);
-        outbound
-            .reply(session, ReplyStage::Header, header)
-            .await
-            .map_err(rejected)?;
-        outbound
-            .reply(session, ReplyStage::BeforeBody, header)
-            .await
-            .map_err(rejected)?;
-        let result = decode_reply(session, &answer, decode);
-        outbound
-            .reply(session, ReplyStage::AfterBody, header)
-            .await
-            .map_err(rejected)?;
-        result
+        header.meta = meta;
+        let session_of_call = Session::clone(&session);
+        let mut call = CallCtx::new(session_of_call, header);
+        let log = &session.shared().env.log;
+        let mut record = log.outgoing(call.header(), call.peer_addr());
+        let span = record.span();
+        let work = exchange_hooked(session, options, &mut call, &mut record, args, decode);
+        let result = work.instrument(span).await;
+        record.end_outgoing(&call, result.as_ref().err());
+        result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
     }
+}
+
+async fn exchange_hooked<A: Encode, R, D: DecodeAs<R>>(
+    session: Held<'_>,
+    mut options: CallOptions,
+    call: &mut CallCtx,
+    record: &mut Record,
+    args: A,
+    decode: D,
+) -> Result<R, Error> {
+    let seq = call.header.seq;
+    let refused = |status| Error::write("pull", Rejection(status));
+    let mut frame = call::encode_hooked(call, &mut options, args, record, refused).await?;
+    let mut start = Some(session);
+    let mut exchange = poll_fn(|cx| {
+        let session = start
+            .take()
+            .ok_or_else(|| Error::write("pull", "polled after its end"));
+        Poll::Ready(
+            session
+                .and_then(|session| Exchange::start(session, seq, options.cancel, &mut frame, cx)),
+        )
+    })
+    .await?;
+    poll_fn(|cx| exchange.poll_sent(cx)).await?;
+    let session = exchange.session().clone();
+    let outbound = session.shared().env.dispatch.outbound();
+    if let Some(outbound) = outbound {
+        outbound.after_write(call).await;
+    }
+    let answer = poll_fn(|cx| exchange.poll_reply(cx)).await?;
+    record.answered(call.session(), &answer);
+    let Some(outbound) = outbound else {
+        return decode_reply(&session, &answer, decode);
+    };
+    let rejected = |status| Error::rejected("pull", status);
+    call.set_reply(&answer);
+    for stage in [ReplyStage::Header, ReplyStage::BeforeBody] {
+        outbound.reply(stage, call).await.map_err(rejected)?;
+    }
+    let result = decode_reply(&session, &answer, decode);
+    let stage = ReplyStage::AfterBody;
+    outbound.reply(stage, call).await.map_err(rejected)?;
+    result
 }

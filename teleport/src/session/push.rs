@@ -10,17 +10,21 @@ use std::{
 };
 
 use bytestring::ByteString;
+use tracing::Instrument;
 
 use super::{
-    Session,
+    CallCtx, Session,
     call::{self, CallOptions, Head},
-    dispatch::{BoxFuture, Outbound},
-    shared::{Frame, Refused, Shared},
+    connection::{Held, On, TRIES},
+    dispatch::BoxFuture,
+    exchange,
+    log::Record,
+    shared::{Frame, Refused},
 };
 use crate::{
     codec::{CodecId, Encode},
     error::Error,
-    protocol::{Header, HeaderCodec, PacketKind},
+    protocol::{Header, HeaderCodec, Meta, PacketKind},
     socket::scratch::with_scratch,
 };
 
@@ -36,17 +40,22 @@ use crate::{
 /// Dropping it before it is ready sends nothing.
 #[must_use = "a push does nothing until it is awaited"]
 pub struct Push<'a, A> {
-    session: &'a Session,
+    on: On<'a>,
     uri: Cow<'a, str>,
     options: CallOptions,
+    meta: Meta,
     stage: Stage<'a, A>,
+    /// Sessions asked for so far.
+    tries: u8,
 }
 
 enum Stage<'a, A> {
     Start(A),
+    /// A session is being found.
+    Finding(A, BoxFuture<'a, Result<Session, Error>>),
     /// The outbox is full.
-    Blocked(Vec<u8>, BoxFuture<'a, ()>),
-    /// Plugins look at it: the slow path.
+    Blocked(Held<'a>, Vec<u8>, BoxFuture<'a, ()>),
+    /// Plugins or logs look at it: the slow path.
     Hooked(BoxFuture<'a, Result<(), Error>>),
     Done,
 }
@@ -55,17 +64,14 @@ enum Stage<'a, A> {
 impl<A> Unpin for Push<'_, A> {}
 
 impl<'a, A> Push<'a, A> {
-    pub(crate) fn new(
-        session: &'a Session,
-        uri: Cow<'a, str>,
-        args: A,
-        options: CallOptions,
-    ) -> Self {
+    pub(crate) fn new(on: On<'a>, uri: Cow<'a, str>, args: A, options: CallOptions) -> Self {
         Self {
-            session,
+            on,
             uri,
             options,
+            meta: Meta::new(),
             stage: Stage::Start(args),
+            tries: 0,
         }
     }
 
@@ -92,6 +98,21 @@ impl<'a, A> Push<'a, A> {
         self.options = self.options.gzip(level);
         self
     }
+
+    /// Sends a value in the header; see [`Meta`].
+    pub fn meta(mut self, name: impl Into<ByteString>, value: impl Into<ByteString>) -> Self {
+        self.meta.insert(name, value);
+        self
+    }
+
+    /// Where the push goes, as far as that is known.
+    fn peer(&self) -> String {
+        match (&self.on, &self.stage) {
+            (On::Session(session), _) => session.peer_addr().to_string(),
+            (_, Stage::Blocked(session, ..)) => session.peer_addr().to_string(),
+            _ => String::new(),
+        }
+    }
 }
 
 impl<'a, A: Encode + Send + 'a> Future for Push<'a, A> {
@@ -100,10 +121,9 @@ impl<'a, A: Encode + Send + 'a> Future for Push<'a, A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let result = ready!(this.poll_stage(cx));
+        let result = result.map_err(|error| error.at(&this.uri, &this.peer()));
         this.stage = Stage::Done;
-        Poll::Ready(
-            result.map_err(|error| error.at(&this.uri, &this.session.peer_addr().to_string())),
-        )
+        Poll::Ready(result)
     }
 }
 
@@ -112,10 +132,19 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
         loop {
             match &mut self.stage {
                 Stage::Start(_) => self.start()?,
-                Stage::Blocked(frame, room) => {
+                Stage::Finding(_, session) => {
+                    let session = ready!(session.as_mut().poll(cx))?;
+                    if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done) {
+                        self.start_on(Held::Owned(session), args)?;
+                    }
+                }
+                Stage::Blocked(_, _, room) => {
                     ready!(room.as_mut().poll(cx));
-                    let mut frame = mem::take(frame);
-                    self.stage = hand_over(self.session.shared(), &mut frame)?;
+                    if let Stage::Blocked(session, mut frame, _) =
+                        mem::replace(&mut self.stage, Stage::Done)
+                    {
+                        self.stage = hand_over(session, &mut frame)?;
+                    }
                 }
                 Stage::Hooked(future) => return future.as_mut().poll(cx),
                 Stage::Done => return Poll::Ready(Ok(())),
@@ -127,12 +156,33 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
         let Stage::Start(args) = mem::replace(&mut self.stage, Stage::Done) else {
             return Ok(());
         };
-        let shared = self.session.shared();
-        let seq = shared.next_push();
-        if let Some(outbound) = shared.env.dispatch.outbound() {
-            let uri = ByteString::from(&*self.uri);
-            let hooked = run_hooked(self.session, uri, self.options, seq, outbound, args);
-            self.stage = Stage::Hooked(Box::pin(hooked));
+        if self.tries == 0 {
+            call::inherit(&mut self.options, &mut self.meta, "push")?;
+        }
+        match self.on {
+            On::Session(session) => self.start_on(Held::Borrowed(session), args),
+            On::Found(finder) => {
+                self.tries += 1;
+                self.stage = Stage::Finding(args, finder.find());
+                Ok(())
+            }
+        }
+    }
+
+    fn start_on(&mut self, session: Held<'a>, args: A) -> Result<(), Error> {
+        if let On::Found(_) = self.on
+            && self.tries < TRIES
+            && !session.is_open()
+        {
+            self.stage = Stage::Start(args);
+            return Ok(());
+        }
+        let seq = session.shared().next_push();
+        call::announce(session.shared(), &mut self.meta);
+        if session.shared().env.is_watched() {
+            let mut header = Header::new(PacketKind::Push, seq, ByteString::from(&*self.uri));
+            header.meta = mem::take(&mut self.meta);
+            self.stage = Stage::Hooked(Box::pin(run_hooked(session, header, self.options, args)));
             return Ok(());
         }
         self.stage = with_scratch(|frame| {
@@ -140,50 +190,53 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                 kind: PacketKind::Push,
                 seq,
                 uri: &self.uri,
+                meta: &self.meta,
             };
-            call::encode(shared, head, &self.options, &args, frame)?;
-            hand_over(shared, frame)
+            call::encode(session.shared(), head, &self.options, &args, frame)?;
+            hand_over(session, frame)
         })?;
         Ok(())
     }
 }
 
-fn hand_over<'a, A>(shared: &'a Shared, frame: &mut Vec<u8>) -> Result<Stage<'a, A>, Error> {
-    match shared.enqueue(Frame::Push, frame) {
+fn hand_over<'a, A>(session: Held<'a>, frame: &mut Vec<u8>) -> Result<Stage<'a, A>, Error> {
+    match session.shared().enqueue(Frame::Push, frame) {
         Ok(()) => Ok(Stage::Done),
-        Err(Refused::Full) => Ok(Stage::Blocked(
-            mem::take(frame),
-            Box::pin(shared.wait_for_room()),
-        )),
+        Err(Refused::Full) => {
+            let room = exchange::room(&session);
+            Ok(Stage::Blocked(session, mem::take(frame), room))
+        }
         Err(Refused::Closed(closed)) => Err(Error::unsent("push", closed)),
     }
 }
 
-async fn run_hooked<A: Encode>(
-    session: &Session,
-    uri: ByteString,
-    mut options: CallOptions,
-    seq: u64,
-    outbound: &dyn Outbound,
+/// A push that plugins or logs look at.
+async fn run_hooked<A: Encode + Send>(
+    session: Held<'_>,
+    header: Header,
+    options: CallOptions,
     args: A,
 ) -> Result<(), Error> {
-    let shared = session.shared();
-    let mut header = Header::new(PacketKind::Push, seq, uri);
-    header.gzip = options.gzip.unwrap_or(shared.env.gzip);
-    outbound
-        .before_write(session, &mut header)
-        .await
-        .map_err(|status| Error::rejected("push", status))?;
-    options.gzip = Some(header.gzip);
+    let mut call = CallCtx::new(session.clone(), header);
+    let log = &session.shared().env.log;
+    let mut record = log.outgoing(call.header(), call.peer_addr());
+    let span = record.span();
+    let work = send_hooked(&session, options, &mut call, &mut record, args);
+    let result = work.instrument(span).await;
+    record.end_outgoing(&call, result.as_ref().err());
+    result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
+}
 
-    let mut frame = Vec::new();
-    let head = Head {
-        kind: PacketKind::Push,
-        seq,
-        uri: &header.uri,
-    };
-    call::encode(shared, head, &options, &args, &mut frame)?;
-    drop(args);
+async fn send_hooked<A: Encode>(
+    session: &Session,
+    mut options: CallOptions,
+    call: &mut CallCtx,
+    record: &mut Record,
+    args: A,
+) -> Result<(), Error> {
+    let refused = |status| Error::rejected("push", status);
+    let mut frame = call::encode_hooked(call, &mut options, args, record, refused).await?;
+    let shared = session.shared();
     loop {
         match shared.enqueue(Frame::Push, &mut frame) {
             Ok(()) => break,
@@ -191,7 +244,9 @@ async fn run_hooked<A: Encode>(
             Err(Refused::Closed(closed)) => return Err(Error::unsent("push", closed)),
         }
     }
-    outbound.after_write(session, &header).await;
+    if let Some(outbound) = shared.env.dispatch.outbound() {
+        outbound.after_write(call).await;
+    }
     Ok(())
 }
 
@@ -199,7 +254,7 @@ impl<A> fmt::Debug for Push<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Push")
             .field("uri", &self.uri)
-            .field("peer", self.session.peer_addr())
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

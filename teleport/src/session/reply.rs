@@ -1,5 +1,9 @@
 //! How replies are made and handed to the connection.
 
+use std::cell::Cell;
+
+use bytes::Bytes;
+
 use super::{
     Session,
     shared::{Frame, Refused},
@@ -7,7 +11,7 @@ use super::{
 };
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
-    protocol::{EncodeError, HeaderCodec, HeaderRef, PacketKind},
+    protocol::{EncodeError, HeaderCodec, HeaderRef, Meta, PacketKind},
     socket::scratch::with_scratch,
     status::{Status, code},
 };
@@ -30,35 +34,65 @@ impl<'a> ReplyHead<'a> {
             gzip: self.gzip,
             status_code,
             status,
+            timeout_ms: 0,
+            meta: Meta::EMPTY,
         }
     }
 }
 
-/// A reply that is encoded; `None` if there was room and it is on its way.
-pub(crate) type Leftover = Option<Vec<u8>>;
+/// A reply that was encoded and handed over, or could not be handed over yet.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// There was no room; for [`send_when_there_is_room`].
+    pub(crate) leftover: Option<Vec<u8>>,
+    /// Bytes of the packet.
+    pub(crate) size: usize,
+    /// What was sent instead of the value, which could not be.
+    pub(crate) failure: Option<Status>,
+    /// The body for people, if that was asked for.
+    pub(crate) text: Option<String>,
+}
 
 /// Encodes the reply `value` and hands it over. A value that cannot be encoded becomes an error status, so the
-/// caller always hears something. Without room, the frame comes back for [`send_when_there_is_room`].
+/// caller always hears something. `show`: the log wants to see the body.
 pub(crate) fn send_value(
     session: &Session,
     head: ReplyHead<'_>,
     value: &impl Encode,
     choice: Choice,
-) -> Leftover {
-    let shared = session.shared();
-    let env = &shared.env;
+    show: bool,
+) -> Sent {
+    let env = &session.shared().env;
+    let text = Cell::new(None);
     let encode = |frame: &mut Vec<u8>| {
-        let mut body =
-            |out: &mut Vec<u8>| encode_body(value, choice, head.gzip, &env.codecs, out).map(drop);
+        let mut body = |out: &mut Vec<u8>| {
+            let start = out.len();
+            encode_body(value, choice, head.gzip, &env.codecs, out)?;
+            if show {
+                let body = Bytes::copy_from_slice(out.get(start..).unwrap_or_default());
+                text.set(env.log.text(&body, head.gzip, env));
+            }
+            Ok(())
+        };
         let header = head.header(code::OK, "OK");
         env.protocol
             .encode(header, head.header_codec, &mut body, frame)
     };
-    let failed = |error: EncodeError| {
-        tracing::warn!(uri = head.uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
-        send_status(session, head, &encode_failure(&error))
-    };
-    send(session, encode, failed)
+    match send(session, encode) {
+        Ok(sent) => Sent {
+            text: text.take(),
+            ..sent
+        },
+        Err(error) => {
+            tracing::warn!(uri = head.uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
+            let status = encode_failure(&error);
+            let sent = send_status(session, head, &status);
+            Sent {
+                failure: Some(status),
+                ..sent
+            }
+        }
+    }
 }
 
 fn encode_failure(error: &EncodeError) -> Status {
@@ -70,45 +104,55 @@ fn encode_failure(error: &EncodeError) -> Status {
 }
 
 /// Answers with a status that is not success.
-pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Status) -> Leftover {
-    let shared = session.shared();
+pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Status) -> Sent {
+    let protocol = &session.shared().env.protocol;
     let encode = |frame: &mut Vec<u8>| {
         let mut body = |out: &mut Vec<u8>| {
             status.append_body(head.gzip, out);
             Ok(())
         };
         let header = head.header(status.code(), status.message());
-        let protocol = &shared.env.protocol;
         protocol.encode(header, head.header_codec, &mut body, frame)
     };
-    let failed = |error: EncodeError| {
+    send(session, encode).unwrap_or_else(|error| {
         tracing::error!(uri = head.uri, %status, %error, "a status cannot be encoded");
-        None
-    };
-    send(session, encode, failed)
+        Sent::default()
+    })
 }
 
 /// Encodes a reply where replies gather, or else in a buffer of its own.
 fn send(
     session: &Session,
     encode: impl Fn(&mut Vec<u8>) -> Result<(), EncodeError>,
-    failed: impl Fn(EncodeError) -> Leftover,
-) -> Leftover {
-    match turn::append(session.shared(), &encode) {
-        Some(Ok(())) => None,
-        Some(Err(error)) => failed(error),
-        None => with_scratch(|frame| match encode(frame) {
-            Ok(()) => hand_over(session, frame),
-            Err(error) => failed(error),
+) -> Result<Sent, EncodeError> {
+    let limits = &session.shared().env.limits;
+    let encode = |frame: &mut Vec<u8>| -> Result<usize, EncodeError> {
+        let start = frame.len();
+        encode(frame)?;
+        limits.check_sent(start, frame)?;
+        Ok(frame.len() - start)
+    };
+    let sent = |size, leftover| Sent {
+        size,
+        leftover,
+        ..Sent::default()
+    };
+    match turn::append(session.shared(), encode) {
+        Some(size) => Ok(sent(size?, None)),
+        None => with_scratch(|frame| {
+            let size = encode(frame)?;
+            Ok(sent(size, hand_over(session, frame)))
         }),
     }
 }
 
-/// As [`send_status`], for one-off answers that must not wait: takes the room it needs.
-pub(crate) fn send_status_now(session: &Session, head: ReplyHead<'_>, status: &Status) {
-    if let Some(mut frame) = send_status(session, head, status) {
-        session.shared().enqueue_at_any_rate(&mut frame);
+/// As [`send_status`], for one-off answers that must not wait: takes the room it needs. Gives the size.
+pub(crate) fn send_status_now(session: &Session, head: ReplyHead<'_>, status: &Status) -> usize {
+    let mut sent = send_status(session, head, status);
+    if let Some(frame) = &mut sent.leftover {
+        session.shared().enqueue_at_any_rate(frame);
     }
+    sent.size
 }
 
 /// Waits for room, then hands the frame over. A session that has ended takes none, and nobody misses it.
@@ -122,7 +166,7 @@ pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Vec<u8
     }
 }
 
-fn hand_over(session: &Session, frame: &mut Vec<u8>) -> Leftover {
+fn hand_over(session: &Session, frame: &mut Vec<u8>) -> Option<Vec<u8>> {
     match session.shared().enqueue(Frame::Reply, frame) {
         Ok(()) => None,
         Err(Refused::Full) => Some(std::mem::take(frame)),

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashMap,
     error::Error as StdError,
     fmt, io,
     sync::{
@@ -12,12 +13,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Answer, Values,
     dispatch::Dispatch,
+    log::CallLog,
     pending::{Pending, Progress},
+    scope::Scope,
     turn,
 };
 use crate::{
@@ -27,6 +30,7 @@ use crate::{
         outbox::{Flush, Outbox},
         transport::Addr,
     },
+    status::Status,
 };
 
 /// What all sessions of a peer have in common.
@@ -46,9 +50,20 @@ pub(crate) struct Env {
     pub(crate) write_buffer: usize,
     /// Handlers of one session that may run at the same time.
     pub(crate) max_handlers: usize,
+    /// The first packet of this side says that it understands extensions.
+    pub(crate) announce: bool,
+    /// What is said about each call.
+    pub(crate) log: CallLog,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     /// The peer, for the layers above, which know its type.
     pub(crate) host: Weak<dyn Any + Send + Sync>,
+}
+
+impl Env {
+    /// Plugins or logs want to see the calls of this side.
+    pub(super) fn is_watched(&self) -> bool {
+        self.dispatch.outbound().is_some() || self.log.is_on()
+    }
 }
 
 /// The phases of a session, in order; it may skip some and never goes back.
@@ -89,6 +104,14 @@ pub(crate) struct Shared {
     pub(super) local: Addr,
     pub(super) peer: Addr,
     pub(super) values: Values,
+    /// Handlers that their callers can stop, by sequence number.
+    stoppable: Mutex<HashMap<u64, Arc<Scope>>>,
+    /// The other side has been told that this one understands extensions.
+    announced: AtomicBool,
+    /// The other side has shown that it understands them.
+    extended: AtomicBool,
+    /// When the last packet came; for those who ask whether the other side lives.
+    heard: Mutex<Instant>,
 }
 
 struct State {
@@ -129,6 +152,8 @@ pub(crate) enum Reason {
     Local,
     Peer,
     Protocol(Arc<ProtocolError>),
+    /// By a plugin.
+    Refused(Status),
     RuntimeGone,
     Stalled(Duration),
     Unsupported(i32),
@@ -143,6 +168,7 @@ impl fmt::Display for Reason {
             Self::Local => f.write_str("closed on this side"),
             Self::Peer => f.write_str("closed by the peer"),
             Self::Protocol(_) => f.write_str("the peer sent a packet that cannot be read"),
+            Self::Refused(status) => write!(f, "a plugin ended the session: {status}"),
             Self::RuntimeGone => f.write_str("the runtime of this side was shut down"),
             Self::Stalled(limit) => write!(
                 f,
@@ -224,7 +250,46 @@ impl Shared {
             local,
             peer,
             values: Values::default(),
+            stoppable: Mutex::default(),
+            announced: AtomicBool::new(false),
+            extended: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
         }
+    }
+
+    pub(super) fn stoppable(&self) -> MutexGuard<'_, HashMap<u64, Arc<Scope>>> {
+        self.stoppable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The caller of this pull does not want its reply any more.
+    pub(super) fn cancel_handler(&self, seq: u64) {
+        if let Some(scope) = self.stoppable().get(&seq) {
+            scope.cancel();
+        }
+    }
+
+    /// Whether the packet that is about to be sent has to say that this side understands extensions. Once.
+    pub(super) fn has_to_announce(&self) -> bool {
+        self.env.announce && !self.announced.swap(true, Ordering::Relaxed)
+    }
+
+    /// The other side has sent an extension.
+    pub(crate) fn note_extended(&self) {
+        self.extended.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_extended(&self) -> bool {
+        self.extended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_heard(&self, now: Instant) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// Nothing foreign runs under this lock but wakers, and a poisoned table is still a consistent one.

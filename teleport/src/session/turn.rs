@@ -52,10 +52,10 @@ impl Drop for Outer {
 
 /// Encodes a reply straight to the others of this turn. `None` if this is not the session's own turn, or there is no room:
 /// then nothing was done.
-pub(super) fn append<E>(
+pub(super) fn append<T, E>(
     shared: &Shared,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Option<Result<(), E>> {
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<T, E>,
+) -> Option<Result<T, E>> {
     TURN.with(|turn| {
         // Borrowed already: a value that is being encoded makes calls itself.
         let mut turn = turn.try_borrow_mut().ok()?;

@@ -79,10 +79,6 @@ pub(crate) async fn play(transcript: &Transcript) {
             (Direction::C2s, None) if name == "client_close_idle" => {
                 let closing = session.close();
                 let closed = async {
-                    // The side that was dialled, which ours is here, says farewell, in a reply that a Go peer drops.
-                    let (farewell, _) = wire.packet().await.expect("a farewell");
-                    let header = farewell.header;
-                    assert_eq!((header.kind, header.seq), (PacketKind::Reply, u64::MAX));
                     assert!(wire.is_closed().await, "{name}");
                     wire.finish().await;
                 };

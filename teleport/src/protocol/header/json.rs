@@ -8,7 +8,10 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::super::{Header, HeaderRef, PacketKind, ProtocolError};
+use super::{
+    super::{Header, HeaderRef, Meta, PacketKind, ProtocolError},
+    extension::Extension,
+};
 use crate::codec::{replace_lone_surrogates, write_json_string};
 
 /// Members in the order of the specification, zero values left out.
@@ -20,6 +23,8 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     members.number("gzip", header.gzip.into());
     members.number("status_code", header.status_code.into());
     members.text("status", header.status);
+    members.number("timeout_ms", header.timeout_ms.into());
+    members.meta(header.meta);
     if members.first {
         out.push(b'{');
     }
@@ -46,6 +51,25 @@ impl Members<'_> {
             // Writing into a Vec cannot fail.
             let _ = write!(self.out, "{value}");
         }
+    }
+
+    fn meta(&mut self, meta: &Meta) {
+        if meta.is_empty() {
+            return;
+        }
+        self.name("meta");
+        let mut members = Members {
+            out: &mut *self.out,
+            first: true,
+        };
+        for (name, value) in meta.iter() {
+            members.out.push(if members.first { b'{' } else { b',' });
+            members.first = false;
+            write_json_string(name, members.out);
+            members.out.push(b':');
+            write_json_string(value, members.out);
+        }
+        self.out.push(b'}');
     }
 
     fn text(&mut self, name: &str, value: &str) {
@@ -108,6 +132,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
             } else if is("status") {
                 let status: Option<String> = map.next_value()?;
                 set(&mut header.status, status.map(Into::into));
+            } else if name == "timeout_ms" {
+                let value: Extension = map.next_value()?;
+                set(&mut header.timeout_ms, value.into_number());
+            } else if name == "meta" {
+                let value: Extension = map.next_value()?;
+                set(&mut header.meta, value.into_meta());
             } else {
                 map.next_value::<IgnoredAny>()?;
             }

@@ -1,6 +1,7 @@
 //! Headers as protobuf messages: written out by hand, because it is the hottest code there is.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{
     super::{Header, HeaderRef, PacketKind, ProtocolError, reader::Reader},
@@ -13,6 +14,12 @@ const URI: u8 = 3;
 const GZIP: u8 = 4;
 const STATUS_CODE: u8 = 5;
 const STATUS: u8 = 6;
+/// Extensions; see [`Meta`](super::super::Meta).
+const TIMEOUT_MS: u64 = 1001;
+const META: u64 = 1002;
+/// Of an entry of the map.
+const NAME: u8 = 1;
+const VALUE: u8 = 2;
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
@@ -28,6 +35,29 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_int32(out, GZIP, header.gzip);
     put_int32(out, STATUS_CODE, header.status_code);
     put_text(out, STATUS, header.status);
+    if header.timeout_ms != 0 {
+        varint(out, TIMEOUT_MS << 3 | u64::from(VARINT));
+        varint(out, header.timeout_ms);
+    }
+    for (name, value) in header.meta.iter() {
+        varint(out, META << 3 | u64::from(BYTES));
+        varint(out, (text_len(name) + text_len(value)) as u64);
+        put_text(out, NAME, name);
+        put_text(out, VALUE, value);
+    }
+}
+
+/// Bytes that [`put_text`] takes for a text.
+fn text_len(text: &str) -> usize {
+    match text.len() {
+        0 => 0,
+        len => 1 + varint_len(len as u64) + len,
+    }
+}
+
+fn varint_len(value: u64) -> usize {
+    let bits = (64 - value.leading_zeros()).max(1);
+    bits.div_ceil(7) as usize
 }
 
 fn put_varint(out: &mut Vec<u8>, field: u8, value: u64) {
@@ -75,6 +105,9 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
         return None;
     }
     let wire = (key & 7) as u8;
+    if number >= TIMEOUT_MS {
+        return extension(reader, bytes, header, number, wire);
+    }
     match (u8::try_from(number).unwrap_or(u8::MAX), wire) {
         (SEQ, VARINT) => header.seq = reader.varint()?,
         (TYPE, VARINT) => header.kind = PacketKind::from_i32(int32(reader)?),
@@ -87,6 +120,43 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
         (_, wire) => skip(reader, wire)?,
     }
     Some(())
+}
+
+/// Fields that the seed does not know. What does not fit is somebody else's, and skipped.
+#[cold]
+fn extension(
+    reader: &mut Reader<'_>,
+    bytes: &Bytes,
+    header: &mut Header,
+    number: u64,
+    wire: u8,
+) -> Option<()> {
+    match (number, wire) {
+        (TIMEOUT_MS, VARINT) => header.timeout_ms = reader.varint()?,
+        (META, BYTES) => {
+            let entry = slice(reader)?;
+            if let Some((name, value)) = meta_entry(entry, bytes) {
+                header.meta.insert(name, value);
+            }
+        }
+        (_, wire) => skip(reader, wire)?,
+    }
+    Some(())
+}
+
+fn meta_entry(entry: &[u8], bytes: &Bytes) -> Option<(ByteString, ByteString)> {
+    let (mut name, mut value) = (ByteString::new(), ByteString::new());
+    let mut reader = Reader::new(entry);
+    while !reader.is_empty() {
+        let key = reader.varint()?;
+        match (u8::try_from(key >> 3).unwrap_or(0), (key & 7) as u8) {
+            (NAME, BYTES) => name = text(slice(&mut reader)?, bytes),
+            (VALUE, BYTES) => value = text(slice(&mut reader)?, bytes),
+            (NAME | VALUE, _) => return None,
+            (_, wire) => skip(&mut reader, wire)?,
+        }
+    }
+    Some((name, value))
 }
 
 /// Skips the value of an unknown field; of a group, all that is in it.

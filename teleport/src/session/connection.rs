@@ -1,0 +1,156 @@
+//! [`Connection`]: what calls can go over.
+
+use std::{borrow::Cow, fmt, future::Future, ops::Deref, sync::Arc};
+
+use super::{CallOptions, Pull, Push, Session, dispatch::BoxFuture};
+use crate::{
+    codec::{Decode, Encode, probe},
+    error::Error,
+};
+
+/// Something that calls can go over, for generated clients and for calls by uri: a [`Session`], or a handle that finds a
+/// session for each call, such as one that dials again when a connection is lost, or a pool.
+///
+/// Implement it for a rule of your own, by which user or by which shard say. It is a handle: clones mean the same.
+///
+/// ```
+/// use teleport::{Connection, Error, Session};
+///
+/// /// Reads go to the replica while there is one.
+/// #[derive(Clone)]
+/// struct Replicated {
+///     main: Session,
+///     replica: Session,
+/// }
+///
+/// impl Connection for Replicated {
+///     async fn session(&self) -> Result<Session, Error> {
+///         let replica = self.replica.is_open().then(|| self.replica.clone());
+///         Ok(replica.unwrap_or_else(|| self.main.clone()))
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "calls cannot go over `{Self}`",
+    note = "pass a reference to a `Session`, or to another `Connection`"
+)]
+pub trait Connection: Clone + Send + Sync + 'static {
+    /// The session for the next call. It may wait for one; the call's time limit counts meanwhile.
+    ///
+    /// A session that turns out to be closed before the call was sent is asked for again, a few times; a call that may have
+    /// been sent is never repeated.
+    ///
+    /// # Errors
+    /// There is none: this becomes the error of the call.
+    fn session(&self) -> impl Future<Output = Result<Session, Error>> + Send;
+
+    /// As [`Session::pull`].
+    fn pull<'a, A: Encode, R: Decode>(
+        &'a self,
+        uri: impl Into<Cow<'a, str>>,
+        args: A,
+    ) -> Pull<'a, A, R> {
+        let on = On::Found(self);
+        Pull::new(on, uri.into(), args, probe::Plain, CallOptions::new())
+    }
+
+    /// As [`Session::push`].
+    fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
+        Push::new(On::Found(self), uri.into(), args, CallOptions::new())
+    }
+
+    /// For generated clients.
+    #[doc(hidden)]
+    fn keep(&self) -> Kept {
+        Kept(Inner::Found(Arc::new(self.clone())))
+    }
+}
+
+impl Connection for Session {
+    async fn session(&self) -> Result<Session, Error> {
+        Ok(self.clone())
+    }
+
+    fn pull<'a, A: Encode, R: Decode>(
+        &'a self,
+        uri: impl Into<Cow<'a, str>>,
+        args: A,
+    ) -> Pull<'a, A, R> {
+        Session::pull(self, uri, args)
+    }
+
+    fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
+        Session::push(self, uri, args)
+    }
+
+    fn keep(&self) -> Kept {
+        Kept(Inner::Session(self.clone()))
+    }
+}
+
+/// [`Connection`] with a boxed future, so that generated clients need no type parameter.
+pub(crate) trait Finder: Send + Sync {
+    fn find(&self) -> BoxFuture<'_, Result<Session, Error>>;
+}
+
+impl<C: Connection> Finder for C {
+    fn find(&self) -> BoxFuture<'_, Result<Session, Error>> {
+        Box::pin(self.session())
+    }
+}
+
+/// What a generated client keeps of its connection. A session is known as such: the way over it is the short one.
+#[derive(Clone)]
+pub struct Kept(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Found(Arc<dyn Finder>),
+    Session(Session),
+}
+
+impl Kept {
+    pub(crate) fn on(&self) -> On<'_> {
+        match &self.0 {
+            Inner::Found(finder) => On::Found(&**finder),
+            Inner::Session(session) => On::Session(session),
+        }
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Found(_) => f.write_str("Connection"),
+            Inner::Session(session) => session.fmt(f),
+        }
+    }
+}
+
+/// What one call goes over.
+#[derive(Clone, Copy)]
+pub(crate) enum On<'a> {
+    /// A session that is still to be found.
+    Found(&'a dyn Finder),
+    Session(&'a Session),
+}
+
+/// How often a call asks for another session, when the one that it was given has closed.
+pub(super) const TRIES: u8 = 5;
+
+/// The session of a call under way.
+pub(super) enum Held<'a> {
+    Borrowed(&'a Session),
+    Owned(Session),
+}
+
+impl Deref for Held<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        match self {
+            Self::Borrowed(session) => session,
+            Self::Owned(session) => session,
+        }
+    }
+}
