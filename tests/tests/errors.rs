@@ -5,7 +5,7 @@ use std::{error::Error as _, fmt, io};
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use teleport::{
-    CodecId, PeerConfig, Plugin, PullController, PullCtx, PushController, Router, Status,
+    CodecId, PeerConfig, PullController, PullCtx, PushController, RoutePlugin, Router, Status,
     UnknownPull, UnknownPush,
     codec::{Codecs, append_body},
     protocol::{Decoded, Header, HeaderCodec, Limits, PacketKind, Protocol, Standard},
@@ -250,7 +250,7 @@ async fn arguments_whose_decoding_panics_are_500_and_leave_the_others_whole() {
 
     struct Looks;
 
-    impl Plugin for Looks {
+    impl RoutePlugin for Looks {
         fn name(&self) -> &str {
             "looks"
         }
