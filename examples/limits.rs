@@ -24,6 +24,7 @@ async fn main() -> Result<(), Error> {
     let limits = Limits {
         packet: 10_000,
         inflated: 20_000,
+        ..Limits::default()
     };
     let config = PeerConfig {
         listen: vec!["127.0.0.1:0".into()],
