@@ -3,7 +3,10 @@
 pub use std::sync::Arc;
 use std::{borrow::Cow, time::Duration};
 
-pub use crate::{codec::probe, session::Kept};
+pub use crate::{
+    codec::probe,
+    session::{Kept, On},
+};
 use crate::{
     codec::{
         BodyKind, CodecError, CodecId, Codecs, Encode,

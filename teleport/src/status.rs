@@ -74,9 +74,26 @@ pub struct Status(Box<Inner>);
 struct Inner {
     code: i32,
     message: ByteString,
-    /// A whole body, codec id included; empty if there are no details.
-    body: Bytes,
+    body: StatusBody,
     cause: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// The body that travels with a status.
+#[derive(Clone, Default)]
+pub(crate) struct StatusBody {
+    /// Codec id included; empty if there are no details.
+    pub(crate) bytes: Bytes,
+    /// It came with a reply.
+    pub(crate) received: Option<Received>,
+}
+
+/// How a body came.
+#[derive(Clone, Copy)]
+pub(crate) struct Received {
+    /// The header's field.
+    pub(crate) gzip: i32,
+    /// Bytes that it may become when inflated.
+    pub(crate) limit: usize,
 }
 
 impl Status {
@@ -85,7 +102,7 @@ impl Status {
         Self(Box::new(Inner {
             code,
             message: message.into(),
-            body: Bytes::new(),
+            body: StatusBody::default(),
             cause: None,
         }))
     }
@@ -154,13 +171,12 @@ impl Status {
         self.0.cause.as_deref()
     }
 
-    /// The whole body that travels with this status, codec id included; empty if there is none.
-    pub(crate) fn body(&self) -> &Bytes {
+    pub(crate) fn body(&self) -> &StatusBody {
         &self.0.body
     }
 
     #[must_use]
-    pub(crate) fn with_body(mut self, body: Bytes) -> Self {
+    pub(crate) fn with_body(mut self, body: StatusBody) -> Self {
         self.0.body = body;
         self
     }
@@ -177,8 +193,8 @@ impl fmt::Debug for Status {
         let mut out = f.debug_struct("Status");
         out.field("code", &self.0.code)
             .field("message", &self.0.message);
-        if !self.0.body.is_empty() {
-            out.field("details", &self.0.body);
+        if !self.0.body.bytes.is_empty() {
+            out.field("details", &self.0.body.bytes);
         }
         if let Some(cause) = &self.0.cause {
             out.field("cause", cause);
@@ -192,7 +208,7 @@ impl PartialEq for Status {
     fn eq(&self, other: &Self) -> bool {
         self.0.code == other.0.code
             && self.0.message == other.0.message
-            && self.0.body == other.0.body
+            && self.0.body.bytes == other.0.body.bytes
     }
 }
 

@@ -169,7 +169,7 @@ pub struct Body<'a> {
     bytes: &'a [u8],
     /// What `bytes` is a view of, if that can be shared.
     owner: Option<&'a Bytes>,
-    gzip: bool,
+    gzip: i32,
 }
 
 impl<'a> Body<'a> {
@@ -179,7 +179,7 @@ impl<'a> Body<'a> {
         Self {
             bytes,
             owner: Some(bytes),
-            gzip: gzip != 0,
+            gzip,
         }
     }
 
@@ -188,13 +188,15 @@ impl<'a> Body<'a> {
         Self {
             bytes,
             owner: None,
-            gzip: false,
+            gzip: 0,
         }
     }
 
     /// The payload, if it can be had without inflating or copying it.
     pub(super) fn shared_payload(&self) -> Option<Bytes> {
-        let owner = self.owner.filter(|owner| !self.gzip && !owner.is_empty())?;
+        let owner = self
+            .owner
+            .filter(|owner| self.gzip == 0 && !owner.is_empty())?;
         Some(owner.slice(1..))
     }
 
@@ -204,6 +206,12 @@ impl<'a> Body<'a> {
             Some(owner) => owner.clone(),
             None => Bytes::copy_from_slice(self.bytes),
         }
+    }
+
+    /// The header's field about the body: any value but 0 says that it is compressed.
+    #[must_use]
+    pub fn gzip(&self) -> i32 {
+        self.gzip
     }
 
     /// The codec id; `None` if there is no body, or its id is 0.
@@ -224,7 +232,7 @@ impl<'a> Body<'a> {
     /// It is not a gzip stream, or becomes larger than `limit` bytes.
     pub fn inflate(&self, limit: usize) -> Result<Cow<'a, [u8]>, CodecError> {
         let payload = self.bytes.get(1..).unwrap_or_default();
-        if self.gzip && !self.is_nil() {
+        if self.gzip != 0 && !self.is_nil() {
             gzip::inflate(payload, limit).map(Cow::Owned)
         } else {
             Ok(Cow::Borrowed(payload))

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
@@ -34,9 +34,14 @@ pub struct PullCtx {
     asked: Option<Box<ByteString>>,
     /// 0 is none.
     reply_codec: AtomicU8,
+    /// [`UNSET`] is the request's.
+    reply_gzip: AtomicI32,
     answered: AtomicBool,
     reply_size: AtomicU32,
 }
+
+/// No level that anybody sends.
+const UNSET: i32 = i32::MIN;
 
 impl PullCtx {
     /// The caller has counted this handler as started.
@@ -51,6 +56,7 @@ impl PullCtx {
             known_codec: known_codec(session, context.body_codec()),
             context,
             reply_codec: AtomicU8::new(0),
+            reply_gzip: AtomicI32::new(UNSET),
             answered: AtomicBool::new(false),
             reply_size: AtomicU32::new(0),
         };
@@ -60,6 +66,12 @@ impl PullCtx {
     /// Sends the reply in another codec than the request's. A value that it cannot carry becomes status 415.
     pub fn set_reply_codec(&self, codec: CodecId) {
         self.reply_codec.store(codec.as_byte(), Ordering::Relaxed);
+    }
+
+    /// Sends the reply at another gzip level than the request's, -2 to 9; 0 is not compressed. A level that there is not
+    /// becomes status 500, but for [`Raw`](crate::Raw) replies, which are sent as they are whatever the level.
+    pub fn set_reply_gzip(&self, level: i32) {
+        self.reply_gzip.store(level, Ordering::Relaxed);
     }
 
     /// Bytes of the reply's packet on the wire; 0 before it is sent.
@@ -136,7 +148,10 @@ impl PullCtx {
         ReplyHead {
             seq: header.seq,
             uri: self.asked.as_deref().unwrap_or(&header.uri),
-            gzip: header.gzip,
+            gzip: match self.reply_gzip.load(Ordering::Relaxed) {
+                UNSET => header.gzip,
+                level => level,
+            },
             header_codec: self.header_codec,
         }
     }

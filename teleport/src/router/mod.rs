@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod handler;
+mod proxy;
 mod table;
 mod unknown;
 
@@ -56,6 +57,8 @@ pub(crate) struct Unknown<H: ?Sized> {
     pub(crate) prefix: String,
     pub(crate) handler: Arc<H>,
     pub(crate) plugins: Plugins,
+    /// It is stopped when its caller goes away.
+    pub(crate) cancel: bool,
     /// Where it was set.
     pub(crate) location: &'static std::panic::Location<'static>,
 }
@@ -179,6 +182,7 @@ impl Router {
             prefix: String::new(),
             handler: unknown::pull_handler(handler),
             plugins: Vec::new(),
+            cancel: false,
             location: std::panic::Location::caller(),
         });
         self
@@ -195,6 +199,7 @@ impl Router {
             prefix: String::new(),
             handler: unknown::push_handler(handler),
             plugins: Vec::new(),
+            cancel: false,
             location: std::panic::Location::caller(),
         });
         self

@@ -175,7 +175,10 @@ fn unknowns<H: ?Sized>(
                 second: format!("the one set at {location}"),
             }));
         }
-        let endpoint = endpoint(unknown.handler, plugins, &unknown.plugins, kind);
+        let endpoint = Endpoint {
+            cancel: unknown.cancel,
+            ..endpoint(unknown.handler, plugins, &unknown.plugins, kind)
+        };
         table.push((unknown.prefix, endpoint));
     }
     table.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));

@@ -50,19 +50,30 @@ pub trait Connection: Clone + Send + Sync + 'static {
         uri: impl Into<Cow<'a, str>>,
         args: A,
     ) -> Pull<'a, A, R> {
-        let on = On::Found(self);
-        Pull::new(on, uri.into(), args, probe::Plain, CallOptions::new())
+        Pull::new(
+            self.on(),
+            uri.into(),
+            args,
+            probe::Plain,
+            CallOptions::new(),
+        )
     }
 
     /// As [`Session::push`].
     fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
-        Push::new(On::Found(self), uri.into(), args, CallOptions::new())
+        Push::new(self.on(), uri.into(), args, CallOptions::new())
     }
 
     /// For generated clients.
     #[doc(hidden)]
     fn keep(&self) -> Kept {
         Kept(Inner::Found(Arc::new(self.clone())))
+    }
+
+    /// What one call goes over.
+    #[doc(hidden)]
+    fn on(&self) -> On<'_> {
+        On(Way::Found(self))
     }
 }
 
@@ -71,16 +82,8 @@ impl Connection for Session {
         Ok(self.clone())
     }
 
-    fn pull<'a, A: Encode, R: Decode>(
-        &'a self,
-        uri: impl Into<Cow<'a, str>>,
-        args: A,
-    ) -> Pull<'a, A, R> {
-        Session::pull(self, uri, args)
-    }
-
-    fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
-        Session::push(self, uri, args)
+    fn on(&self) -> On<'_> {
+        On(Way::Session(self))
     }
 
     fn keep(&self) -> Kept {
@@ -112,8 +115,8 @@ enum Inner {
 impl Kept {
     pub(crate) fn on(&self) -> On<'_> {
         match &self.0 {
-            Inner::Found(finder) => On::Found(&**finder),
-            Inner::Session(session) => On::Session(session),
+            Inner::Found(finder) => On(Way::Found(&**finder)),
+            Inner::Session(session) => session.on(),
         }
     }
 }
@@ -129,10 +132,22 @@ impl fmt::Debug for Kept {
 
 /// What one call goes over.
 #[derive(Clone, Copy)]
-pub(crate) enum On<'a> {
+pub struct On<'a>(pub(super) Way<'a>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
     /// A session that is still to be found.
     Found(&'a dyn Finder),
     Session(&'a Session),
+}
+
+impl fmt::Debug for On<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Way::Found(_) => f.write_str("Connection"),
+            Way::Session(session) => session.fmt(f),
+        }
+    }
 }
 
 /// How often a call asks for another session, when the one that it was given has closed.

@@ -31,7 +31,6 @@ use std::{
 
 pub(crate) use self::{
     answer::Answer,
-    connection::On,
     runner::{Pace, Runner, panic_text},
     shared::{Env, Phase, Shared},
 };
@@ -39,7 +38,7 @@ pub use self::{
     body_text::BodyText,
     call::CallOptions,
     call_ctx::CallCtx,
-    connection::{Connection, Kept},
+    connection::{Connection, Kept, On},
     handshake::Handshake,
     pull::Pull,
     push::Push,
@@ -93,8 +92,13 @@ impl Session {
         uri: impl Into<Cow<'a, str>>,
         args: A,
     ) -> Pull<'a, A, R> {
-        let on = On::Session(self);
-        Pull::new(on, uri.into(), args, probe::Plain, CallOptions::new())
+        Pull::new(
+            self.on(),
+            uri.into(),
+            args,
+            probe::Plain,
+            CallOptions::new(),
+        )
     }
 
     /// Tells the other side: `args` go to the push handler at `uri`, and nothing comes back.
@@ -107,7 +111,7 @@ impl Session {
     ///
     /// Errors and what dropping the future does: see [`Push`].
     pub fn push<'a, A: Encode>(&'a self, uri: impl Into<Cow<'a, str>>, args: A) -> Push<'a, A> {
-        Push::new(On::Session(self), uri.into(), args, CallOptions::new())
+        Push::new(self.on(), uri.into(), args, CallOptions::new())
     }
 
     /// The name under which the peer keeps this session; by default the other side's address.

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::{
     Answer, CallCtx, Session,
     call::{self, CallOptions, Head},
-    connection::{Held, On, TRIES},
+    connection::{Held, On, TRIES, Way},
     dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::Exchange,
     farewell,
@@ -139,10 +139,15 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
         self
     }
 
+    /// Sends on the values that came with another packet.
+    pub(crate) fn set_meta(&mut self, from: &Header) {
+        self.meta = from.meta.clone();
+    }
+
     /// Where the call goes, as far as that is known.
     fn peer(&self) -> String {
-        match (&self.on, &self.stage) {
-            (On::Session(session), _) => session.peer_addr().to_string(),
+        match (&self.on.0, &self.stage) {
+            (Way::Session(session), _) => session.peer_addr().to_string(),
             (_, Stage::Sent(exchange)) => exchange.session().peer_addr().to_string(),
             _ => String::new(),
         }
@@ -211,9 +216,9 @@ where
         if self.tries == 0 {
             call::inherit(&mut self.options, &mut self.meta, "pull")?;
         }
-        match self.on {
-            On::Session(session) => self.start_on(Held::Borrowed(session), args, cx),
-            On::Found(finder) => {
+        match self.on.0 {
+            Way::Session(session) => self.start_on(Held::Borrowed(session), args, cx),
+            Way::Found(finder) => {
                 self.tries += 1;
                 self.stage = Stage::Finding(args, finder.find());
                 Ok(false)
@@ -228,7 +233,7 @@ where
         cx: &mut Context<'_>,
     ) -> Result<bool, Error> {
         // Not sent, so another session may do. What comes here and is closed is seldom worth more than this.
-        if let On::Found(_) = self.on
+        if let Way::Found(_) = self.on.0
             && self.tries < TRIES
             && !session.is_open()
         {

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::{
     CallCtx, Session,
     call::{self, CallOptions, Head},
-    connection::{Held, On, TRIES},
+    connection::{Held, On, TRIES, Way},
     dispatch::BoxFuture,
     exchange,
     log::Record,
@@ -105,10 +105,15 @@ impl<'a, A> Push<'a, A> {
         self
     }
 
+    /// Sends on the values that came with another packet.
+    pub(crate) fn set_meta(&mut self, from: &Header) {
+        self.meta = from.meta.clone();
+    }
+
     /// Where the push goes, as far as that is known.
     fn peer(&self) -> String {
-        match (&self.on, &self.stage) {
-            (On::Session(session), _) => session.peer_addr().to_string(),
+        match (&self.on.0, &self.stage) {
+            (Way::Session(session), _) => session.peer_addr().to_string(),
             (_, Stage::Blocked(session, ..)) => session.peer_addr().to_string(),
             _ => String::new(),
         }
@@ -159,9 +164,9 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
         if self.tries == 0 {
             call::inherit(&mut self.options, &mut self.meta, "push")?;
         }
-        match self.on {
-            On::Session(session) => self.start_on(Held::Borrowed(session), args),
-            On::Found(finder) => {
+        match self.on.0 {
+            Way::Session(session) => self.start_on(Held::Borrowed(session), args),
+            Way::Found(finder) => {
                 self.tries += 1;
                 self.stage = Stage::Finding(args, finder.find());
                 Ok(())
@@ -170,7 +175,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
     }
 
     fn start_on(&mut self, session: Held<'a>, args: A) -> Result<(), Error> {
-        if let On::Found(_) = self.on
+        if let Way::Found(_) = self.on.0
             && self.tries < TRIES
             && !session.is_open()
         {

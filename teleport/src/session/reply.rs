@@ -106,6 +106,10 @@ fn encode_failure(error: &EncodeError) -> Status {
 /// Answers with a status that is not success.
 pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Status) -> Sent {
     let protocol = &session.shared().env.protocol;
+    let head = ReplyHead {
+        gzip: status.body_level(head.gzip),
+        ..head
+    };
     let encode = |frame: &mut Vec<u8>| {
         let mut body = |out: &mut Vec<u8>| {
             status.append_body(head.gzip, out);
