@@ -18,8 +18,8 @@ struct Gate;
 
 #[pull_controller]
 impl Gate {
-    async fn health(&self) -> &'static str {
-        "the gate is well"
+    async fn health(&self) -> String {
+        "the gate is well".into()
     }
 }
 
