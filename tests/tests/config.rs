@@ -3,7 +3,7 @@
 use std::{env, error::Error as _, fs, path::PathBuf, process::Command, time::Duration};
 
 use proptest::prelude::*;
-use teleport::{CodecId, Error, Peer, PeerConfig, protocol::HeaderCodec};
+use teleport::{BodyText, CodecId, Error, Peer, PeerConfig, protocol::HeaderCodec};
 
 /// The table in the docs of `PeerConfig`.
 const TABLE: &str = include_str!("../../teleport/src/peer/settings/keys.md");
@@ -66,10 +66,12 @@ fn the_example_file_has_every_key_and_says_the_defaults() {
     assert_same(&toml(EXAMPLE), &PeerConfig::default());
     for [key, ..] in rows() {
         let last = key.rsplit('.').next().expect("a part");
-        let set = EXAMPLE
-            .lines()
-            .any(|line| line.starts_with(&format!("{last} = ")));
-        assert!(set, "{key}");
+        // The flag `print_bodies` and its table exclude each other: the table is a comment.
+        let mut lines = EXAMPLE.lines().map(|line| line.trim_start_matches("# "));
+        assert!(
+            lines.any(|line| line.starts_with(&format!("{last} = "))),
+            "{key}"
+        );
     }
 }
 
@@ -78,7 +80,11 @@ fn the_table_in_the_docs_says_the_defaults_and_the_names() {
     let rows = rows();
     assert!(rows.len() >= 13, "the table is read: {rows:?}");
     for [key, seed, default] in rows {
-        assert_same(&yaml(&format!("{key}: {default}")), &PeerConfig::default());
+        let mut expected = PeerConfig::default();
+        if key.starts_with("print_bodies.") {
+            expected.print_bodies = Some(BodyText::default());
+        }
+        assert_same(&yaml(&format!("{key}: {default}")), &expected);
         if !seed.is_empty() {
             assert_same(&yaml(&format!("{seed}: {default}")), &PeerConfig::default());
         }
@@ -100,7 +106,10 @@ fn every_key_sets_its_field_in_both_formats() {
         gzip = -1
         write_buffer = 4096
         max_handlers = 7
-        limits = { packet = "1 MB", inflated = "2 MiB" }
+        announce = true
+        slow_threshold = "500ms"
+        limits = { packet = "1 MB", inflated = "2 MiB", sent = "1 GB" }
+        print_bodies = { most = 100, hidden = ["pin", "tan"] }
         "#,
     );
     let in_yaml = yaml(
@@ -121,6 +130,12 @@ fn every_key_sets_its_field_in_both_formats() {
         limits:
           packet: 1 MB
           inflated: 2 MiB
+          sent: 1 GB
+        announce: true
+        slow_threshold: 500ms
+        print_bodies:
+          most: 100
+          hidden: pin, tan
         ",
     );
     assert_same(&in_toml, &in_yaml);
@@ -136,8 +151,14 @@ fn every_key_sets_its_field_in_both_formats() {
     assert_eq!(config.gzip, -1);
     assert_eq!(config.limits.packet, 1_000_000);
     assert_eq!(config.limits.inflated, 2 * 1024 * 1024);
+    assert_eq!(config.limits.sent, 1_000_000_000);
     assert_eq!(config.write_buffer, 4096);
     assert_eq!(config.max_handlers, 7);
+    assert!(config.announce);
+    assert_eq!(config.slow_threshold, Some(Duration::from_millis(500)));
+    let text = config.print_bodies.expect("a text");
+    assert_eq!(text.most, 100);
+    assert_eq!(text.hidden, ["pin", "tan"]);
 }
 
 #[test]
@@ -150,6 +171,8 @@ fn the_keys_of_go_teleport_are_taken_and_its_empty_values_are_the_defaults() {
         default_body_codec: string
         default_body_gzip_level: 5
         default_dial_timeout: 10s
+        slow_comet_duration: 500ms
+        print_body: true
         listen_addrs:
         - 0.0.0.0:9090
         - 0.0.0.0:9091
@@ -161,6 +184,8 @@ fn the_keys_of_go_teleport_are_taken_and_its_empty_values_are_the_defaults() {
     assert_eq!(config.body_codec, CodecId::STRING);
     assert_eq!(config.gzip, 5);
     assert_eq!(config.dial_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(config.slow_threshold, Some(Duration::from_millis(500)));
+    assert_eq!(config.print_bodies, Some(BodyText::default()));
     assert_eq!(config.listen, ["0.0.0.0:9090", "0.0.0.0:9091"]);
 
     assert_same(&yaml("listen_addrs:"), &PeerConfig::default());
@@ -207,11 +232,13 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         toml_mistakes("[limits]\npackets = 1"),
         "line 2, column 1: unknown key `limits.packets`; did you mean `limits.packet`?"
     );
+    let names: Vec<_> = rows().into_iter().map(|[name, ..]| name).collect();
     assert_eq!(
         yaml_mistakes("colour: green"),
-        "line 1, column 1: unknown key `colour`; known are listen, read_timeout, write_timeout, dial_timeout, \
-         accept_timeout, shutdown_timeout, header_codec, body_codec, gzip, limits.packet, limits.inflated, \
-         write_buffer, max_handlers"
+        format!(
+            "line 1, column 1: unknown key `colour`; known are {}",
+            names.join(", ")
+        )
     );
 }
 
@@ -265,6 +292,14 @@ fn a_value_of_the_wrong_kind_is_refused_with_what_is_allowed() {
         (
             "[gzip]\nlevel = 1",
             "line 1, column 1: `gzip` is a table; write a whole number",
+        ),
+        (
+            "announce = 1",
+            "line 1, column 12: `announce` is 1; it must be true or false",
+        ),
+        (
+            "print_bodies.hidden = [1]",
+            "line 1, column 24: `print_bodies.hidden` has 1; write a list of texts, such as [\"password\"]",
         ),
         (
             "limits = 5",

@@ -119,8 +119,10 @@ impl PeerConfig {
         rule("gzip", no_level(self.gzip));
         rule("limits.packet", zero(self.limits.packet));
         rule("limits.inflated", zero(self.limits.inflated));
+        rule("limits.sent", zero(self.limits.sent));
         rule("write_buffer", zero(self.write_buffer));
         rule("max_handlers", zero(self.max_handlers));
+        rule("slow_threshold", self.slow_threshold.and_then(too_long));
         found
     }
 }

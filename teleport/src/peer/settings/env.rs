@@ -101,6 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_of_the_environment_keeps_what_a_file_says_about_its_details() {
+        let hidden =
+            || PeerConfig::from_toml("print_bodies.hidden = ['pin']").expect("it is right");
+        let over = |flag: &str| {
+            let var = ("TELEPORT_PRINT_BODIES".into(), flag.into());
+            overlay(hidden(), [var].into_iter()).expect("it is right")
+        };
+        assert_eq!(over("true").print_bodies, hidden().print_bodies);
+        assert_eq!(over("false").print_bodies, None);
+    }
+
+    #[test]
     fn an_empty_variable_counts_as_not_set() {
         let config = overlaid(&[("TELEPORT_GZIP", ""), ("TELEPORT_LISTEN", "")]);
         assert_eq!(config.expect("all is well").gzip, 0);

@@ -10,7 +10,7 @@ use std::{
 use super::{
     PeerConfig,
     keys::{Filling, KEYS, nearest},
-    node::{Entry, Mistake, Value, shown},
+    node::{Entry, Mistake, Node, Value, shown},
     toml, yaml,
 };
 
@@ -78,21 +78,17 @@ fn fill(filling: &mut Filling, section: &str, entries: Vec<Entry>) {
             return;
         }
         let name = format!("{section}{key}");
-        let known = KEYS
-            .iter()
-            .find(|key| key.names().any(|known| known == name));
-        if let Some(key) = known {
-            filling.set(key, &name, at, &node);
-            continue;
-        }
         let inner = format!("{name}.");
         let is_section = KEYS.iter().any(|key| key.name.starts_with(&inner));
-        match node.value {
-            Value::Table(entries) if is_section => fill(filling, &inner, entries),
-            value if is_section => {
+        let mut keys = KEYS.iter();
+        let known = keys.find(|key| key.names().any(|known| known == name));
+        match (node.value, known) {
+            (Value::Table(entries), _) if is_section => fill(filling, &inner, entries),
+            (value, Some(key)) => filling.set(key, &name, at, &Node { value, at: node.at }),
+            (value, None) if is_section => {
                 filling.wrong(node.at, format!("`{name}` is {value}; it must be a table"));
             }
-            _ => filling.wrong(at, unknown(&name)),
+            (_, None) => filling.wrong(at, unknown(&name)),
         }
     }
 }

@@ -32,8 +32,14 @@ pub(super) const KEYS: &[Key] = &[
     key("gzip", Some("default_body_gzip_level"), |to, node| put(&mut to.gzip, read::whole_number(node))),
     key("limits.packet", None, |to, node| put(&mut to.limits.packet, read::size(node))),
     key("limits.inflated", None, |to, node| put(&mut to.limits.inflated, read::size(node))),
+    key("limits.sent", None, |to, node| put(&mut to.limits.sent, read::size(node))),
     key("write_buffer", None, |to, node| put(&mut to.write_buffer, read::size(node))),
     key("max_handlers", None, |to, node| put(&mut to.max_handlers, read::whole_number(node))),
+    key("announce", None, |to, node| put(&mut to.announce, read::flag(node))),
+    key("slow_threshold", Some("slow_comet_duration"), |to, node| put(&mut to.slow_threshold, read::time_limit(node))),
+    key("print_bodies", Some("print_body"), |to, node| switch(&mut to.print_bodies, read::flag(node))),
+    key("print_bodies.most", None, |to, node| put(&mut to.print_bodies.get_or_insert_default().most, read::size(node))),
+    key("print_bodies.hidden", None, |to, node| put(&mut to.print_bodies.get_or_insert_default().hidden, read::texts(node))),
 ];
 
 const fn key(
@@ -46,6 +52,17 @@ const fn key(
 
 fn put<T>(field: &mut T, value: Result<T, Mistake>) -> Result<(), Mistake> {
     *field = value?;
+    Ok(())
+}
+
+/// Turns on what may be on already, with details that are kept.
+fn switch<T: Default>(field: &mut Option<T>, on: Result<bool, Mistake>) -> Result<(), Mistake> {
+    match on? {
+        true => {
+            field.get_or_insert_default();
+        }
+        false => *field = None,
+    }
     Ok(())
 }
 
@@ -176,6 +193,26 @@ mod tests {
         assert_eq!(written.len(), KEYS.len());
         for (written, row) in written.iter().zip(rows) {
             assert!(written.starts_with(&row), "{written} is not {row}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_configuration_has_a_key() {
+        let shown = format!("{:#?}", PeerConfig::default());
+        let fields = shown.lines().filter_map(|line| {
+            let field = line.strip_prefix("    ")?.split_once(':')?.0;
+            (!field.starts_with(' ')).then_some(field)
+        });
+        let fields: Vec<_> = fields.collect();
+        assert!(
+            fields.contains(&"listen"),
+            "the fields are seen: {fields:?}"
+        );
+        for field in fields {
+            let section = format!("{field}.");
+            let mut keys = KEYS.iter();
+            let has = keys.any(|key| key.name == field || key.name.starts_with(&section));
+            assert!(has, "`{field}` needs its line in `KEYS`");
         }
     }
 

@@ -5,22 +5,29 @@ use std::time::Duration;
 use super::node::{Mistake, Node, Value, shown};
 use crate::{codec::CodecId, protocol::HeaderCodec, socket::transport};
 
-/// A list of addresses, or one text with commas between them.
+/// Checked here too, and not only with the whole: an address of a list has a line of its own.
 pub(super) fn addresses(node: &Node) -> Result<Vec<String>, Mistake> {
     let rule = r#"write a list of addresses, such as ["0.0.0.0:9090"]"#;
-    match &node.value {
-        Value::List(nodes) => {
-            let text = |node: &Node| match node.text() {
-                Some(text) => address(node, text),
-                None => Err(Mistake {
-                    at: node.at,
-                    text: format!("has {}; {rule}", node.value),
-                }),
-            };
-            nodes.iter().map(text).collect()
-        }
-        Value::Text(text) => text.split(',').map(|text| address(node, text)).collect(),
-        _ => Err(node.mistake(rule)),
+    list(node, rule, |node, text| match transport::check(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(Mistake {
+            at: node.at,
+            text: format!("has \"{}\"; {error}", shown(text)),
+        }),
+    })
+}
+
+pub(super) fn texts(node: &Node) -> Result<Vec<String>, Mistake> {
+    let rule = r#"write a list of texts, such as ["password"]"#;
+    list(node, rule, |_, text| Ok(text.to_owned()))
+}
+
+pub(super) fn flag(node: &Node) -> Result<bool, Mistake> {
+    match (&node.value, node.text()) {
+        (Value::Bool(flag), _) => Ok(*flag),
+        (_, Some("true")) => Ok(true),
+        (_, Some("false")) => Ok(false),
+        _ => Err(node.mistake("it must be true or false")),
     }
 }
 
@@ -85,15 +92,28 @@ pub(super) fn size(node: &Node) -> Result<usize, Mistake> {
     size.ok_or_else(|| node.mistake(rule))
 }
 
-/// Checked here too, and not only with the whole: an address of a list has a line of its own.
-fn address(node: &Node, text: &str) -> Result<String, Mistake> {
-    let text = text.trim();
-    match transport::check(text) {
-        Ok(()) => Ok(text.to_owned()),
-        Err(error) => Err(Mistake {
-            at: node.at,
-            text: format!("has \"{}\"; {error}", shown(text)),
-        }),
+/// A list of texts, or one text with commas between them.
+fn list(
+    node: &Node,
+    rule: &str,
+    read: fn(&Node, &str) -> Result<String, Mistake>,
+) -> Result<Vec<String>, Mistake> {
+    match &node.value {
+        Value::List(nodes) => {
+            let text = |node: &Node| match node.text() {
+                Some(text) => read(node, text.trim()),
+                None => Err(Mistake {
+                    at: node.at,
+                    text: format!("has {}; {rule}", node.value),
+                }),
+            };
+            nodes.iter().map(text).collect()
+        }
+        Value::Text(text) => text
+            .split(',')
+            .map(|text| read(node, text.trim()))
+            .collect(),
+        _ => Err(node.mistake(rule)),
     }
 }
 
