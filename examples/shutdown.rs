@@ -42,8 +42,8 @@ async fn main() -> Result<(), Error> {
             }
         });
         started.notified().await;
-        let cut = server.shutdown(Duration::from_secs(1)).await;
-        println!("shut down; {cut} session(s) had to be cut");
+        let report = server.shutdown(Duration::from_secs(1)).await;
+        println!("shut down: {report}");
         match call.await {
             Ok(Ok(answer)) => println!("the call under way was answered: {answer}"),
             Ok(Err(error)) => println!("expected: {error}"),

@@ -88,8 +88,10 @@ pub use crate::{
     codec::{CodecId, Protobuf, Raw},
     context::{Context, PullCtx, PushCtx},
     error::Error,
-    peer::{ConnOptions, Listening, Peer, PeerBuilder, PeerConfig},
-    plugin::{Hooks, Plugin, RoutePlugin},
+    peer::{
+        ConnOptions, CutRoute, CutSession, Listening, Peer, PeerBuilder, PeerConfig, ShutdownReport,
+    },
+    plugin::{Closing, Hooks, Plugin, RoutePlugin},
     route::{RouteInfo, RouteKind},
     router::{PullController, PushController, RouteConflict, Router, UnknownPull, UnknownPush},
     session::{BodyText, CallCtx, CallOptions, Connection, Handshake, Pull, Push, Session, Values},

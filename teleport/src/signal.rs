@@ -16,34 +16,79 @@ use std::io;
 /// # Cancel safety
 /// Dropping the future forgets signals that came after its last poll.
 pub async fn shutdown() {
-    match either().await {
-        Ok(name) => tracing::info!(signal = name, "asked to stop"),
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be watched; stop this process in another way");
-            std::future::pending().await
+    Stop::watch().received().await;
+}
+
+/// The signals that ask for the end, watched from its creation on.
+pub(crate) struct Stop(io::Result<imp::Stop>);
+
+impl Stop {
+    pub(crate) fn watch() -> Self {
+        Self(imp::Stop::watch())
+    }
+
+    /// The next of them.
+    pub(crate) async fn received(&mut self) {
+        match &mut self.0 {
+            Ok(stop) => match stop.received().await {
+                Ok(signal) => tracing::info!(signal, "asked to stop"),
+                Err(error) => unwatched(&error).await,
+            },
+            Err(error) => unwatched(error).await,
         }
     }
 }
 
+async fn unwatched(error: &io::Error) {
+    tracing::error!(%error, "signals cannot be watched; stop this process in another way");
+    std::future::pending().await
+}
+
 #[cfg(unix)]
-async fn either() -> io::Result<&'static str> {
-    use std::{future::poll_fn, task::Poll};
+mod imp {
+    use std::{future::poll_fn, io, task::Poll};
 
-    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(poll_fn(|cx| {
-        if interrupt.poll_recv(cx).is_ready() {
-            Poll::Ready("interrupt")
-        } else {
-            terminate.poll_recv(cx).map(|_| "terminate")
+    pub(super) struct Stop {
+        interrupt: Signal,
+        terminate: Signal,
+    }
+
+    impl Stop {
+        pub(super) fn watch() -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            })
         }
-    })
-    .await)
+
+        pub(super) async fn received(&mut self) -> io::Result<&'static str> {
+            poll_fn(|cx| {
+                if self.interrupt.poll_recv(cx).is_ready() {
+                    Poll::Ready(Ok("interrupt"))
+                } else {
+                    self.terminate.poll_recv(cx).map(|_| Ok("terminate"))
+                }
+            })
+            .await
+        }
+    }
 }
 
 #[cfg(not(unix))]
-async fn either() -> io::Result<&'static str> {
-    tokio::signal::ctrl_c().await.map(|()| "interrupt")
+mod imp {
+    use std::io;
+
+    pub(super) struct Stop;
+
+    impl Stop {
+        pub(super) fn watch() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) async fn received(&mut self) -> io::Result<&'static str> {
+            tokio::signal::ctrl_c().await.map(|()| "interrupt")
+        }
+    }
 }

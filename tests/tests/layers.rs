@@ -38,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "peer",
         &[
             "codec", "context", "error", "plugin", "protocol", "route", "router", "session",
-            "socket", "status",
+            "signal", "socket", "status",
         ],
     ),
 ];

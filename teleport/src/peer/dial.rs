@@ -4,7 +4,10 @@ use std::{future::Future, io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{ConnOptions, Peer};
+use super::{
+    ConnOptions, Peer,
+    shutdown::{Guard, Stage},
+};
 use crate::{
     error::Error,
     session::{Handshake, Session, Shared, driver::Driver},
@@ -58,6 +61,7 @@ impl Peer {
                 peer,
                 side: Side::Dialling,
                 options: &options,
+                guard: None,
             };
             self.start_stream(stream, new).await
         };
@@ -117,17 +121,20 @@ impl Peer {
             peer,
             side: Side::Accepting,
             options: &options,
+            guard: None,
         };
         let limit = options.timeout.or(self.0.config.accept_timeout);
         within(limit, self.start(io, new)).await
     }
 
-    /// Serves a stream that a listener has accepted.
+    /// Serves a stream that a listener has accepted. The end of the peer waits for it: who connects meanwhile is not cut, but
+    /// told that this side closes.
     pub(super) async fn serve_accepted(
         &self,
         stream: Stream,
         local: Addr,
         peer: Addr,
+        guard: Guard,
     ) -> Result<Session, Error> {
         let new = New {
             id: self.0.default_id(&peer),
@@ -135,6 +142,7 @@ impl Peer {
             peer,
             side: Side::Accepting,
             options: &ConnOptions::new(),
+            guard: Some(guard),
         };
         within(self.0.config.accept_timeout, self.start_stream(stream, new)).await
     }
@@ -157,6 +165,7 @@ impl Peer {
             peer,
             side,
             options,
+            guard,
         } = new;
         let mut env = Arc::clone(&self.0.env);
         if let Some(protocol) = &options.protocol {
@@ -179,8 +188,26 @@ impl Peer {
             Side::Dialling => plugins.post_dial(&mut handshake).await,
         };
         greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
-        entry.adopt(io, inbox)?;
+        let guard = match guard {
+            Some(guard) => guard,
+            None => self.guard()?,
+        };
+        entry.adopt(io, inbox, guard);
         Ok(session)
+    }
+}
+
+impl Peer {
+    /// # Errors
+    /// The peer is closed.
+    fn guard(&self) -> Result<Guard, Error> {
+        // In this order: the end of the peer waits for it, or it sees the end.
+        let guard = self.0.stage.subscribe();
+        match *guard.borrow() {
+            Stage::Open => {}
+            _ => return Err(Error::write("start a session", "the peer is closed")),
+        }
+        Ok(guard)
     }
 }
 
@@ -192,7 +219,7 @@ struct Entry {
 
 impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(self, io: I, inbox: Inbox) -> Result<(), Error>
+    fn adopt<I>(self, io: I, inbox: Inbox, guard: Guard)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -202,8 +229,10 @@ impl Entry {
             older.start_closing();
         }
         // After the insertion: a concurrent close either sees the session or is seen here.
-        if *peer.0.closing.borrow() {
-            return Err(Error::write("start a session", "the peer is closed"));
+        match *guard.borrow() {
+            Stage::Open => {}
+            Stage::Closing => session.start_closing(),
+            Stage::Cut => session.abort(),
         }
         let driver = Driver::new(io, session.clone(), inbox);
         tokio::spawn(async move {
@@ -211,8 +240,8 @@ impl Entry {
             let session = self.session.clone();
             drop(self);
             session.shared().env.dispatch.ended(&session).await;
+            drop(guard);
         });
-        Ok(())
     }
 }
 
@@ -239,6 +268,8 @@ struct New<'a> {
     peer: Addr,
     side: Side,
     options: &'a ConnOptions,
+    /// Of one that the peer waits for already.
+    guard: Option<Guard>,
 }
 
 async fn within<T>(

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
-
-use super::Peer;
+use super::{
+    Peer,
+    shutdown::{Guard, ShutdownReport, Stage, enough},
+};
 use crate::{
     error::Error,
+    plugin::Closing,
     socket::transport::{Addr, Listener},
 };
 
@@ -46,8 +48,8 @@ impl Peer {
         let addrs = listeners.iter().map(|(_, local)| local.clone()).collect();
         for (listener, local) in listeners {
             tracing::info!(address = %local, "listening");
-            let closing = self.0.closing.subscribe();
-            tokio::spawn(accept_all(self.clone(), listener, local, closing));
+            let guard = self.0.stage.subscribe();
+            tokio::spawn(accept_all(self.clone(), listener, local, guard));
         }
         Ok(Listening {
             peer: self.clone(),
@@ -77,55 +79,53 @@ impl Listening {
     }
 
     /// Serves until `signal` is ready, then shuts the peer down within
-    /// [`shutdown_timeout`](crate::PeerConfig::shutdown_timeout).
+    /// [`shutdown_timeout`](crate::PeerConfig::shutdown_timeout), as [`Peer::shutdown`] does, and tells what was cut.
+    ///
+    /// Who presses Ctrl-C again (or sends SIGTERM) while calls are waited for means it: then all is cut at once.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the peer listening.
-    pub async fn until(self, signal: impl Future) {
+    /// Dropping the future before `signal` is ready leaves the peer listening, dropping it later is as with `shutdown`.
+    pub async fn until(self, signal: impl Future) -> ShutdownReport {
         signal.await;
         let limit = self.peer.config().shutdown_timeout;
-        self.peer.shutdown(limit).await;
+        self.peer.end(Closing::Shutdown, enough(limit)).await
     }
 }
 
-async fn accept_all(
-    peer: Peer,
-    listener: Listener,
-    local: Addr,
-    mut closing: watch::Receiver<bool>,
-) {
+async fn accept_all(peer: Peer, listener: Listener, local: Addr, mut guard: Guard) {
     let mut pause = PAUSE.0;
     loop {
-        let Some(accepted) = unless_closing(&mut closing, listener.accept()).await else {
+        let Some(accepted) = before(Stage::Closing, &mut guard, listener.accept()).await else {
             return;
         };
         match accepted {
             Ok((stream, remote)) => {
                 pause = PAUSE.0;
-                let (peer, local) = (peer.clone(), local.clone());
+                let (peer, local, mut guard) = (peer.clone(), local.clone(), guard.clone());
                 tokio::spawn(async move {
-                    let result = peer.serve_accepted(stream, local, remote.clone()).await;
-                    if let Err(error) = result {
-                        tracing::info!(peer = %remote, ?error, "connection refused");
+                    let served = peer.serve_accepted(stream, local, remote.clone(), guard.clone());
+                    match before(Stage::Cut, &mut guard, served).await {
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => {
+                            tracing::info!(peer = %remote, ?error, "connection refused");
+                        }
+                        None => tracing::warn!(peer = %remote, "cut in its handshake"),
                     }
                 });
             }
             Err(error) => {
                 tracing::warn!(address = %local, %error, "cannot accept; trying again in {pause:?}");
-                tokio::time::sleep(pause).await;
+                before(Stage::Closing, &mut guard, tokio::time::sleep(pause)).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
         }
     }
 }
 
-/// The outcome of `work`, or nothing if the peer is closed first.
-async fn unless_closing<T>(
-    closing: &mut watch::Receiver<bool>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+/// The outcome of `work`, or nothing if the end of the peer comes to `stage` first.
+async fn before<T>(stage: Stage, guard: &mut Guard, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
-    let mut closed = pin!(closing.wait_for(|closing| *closing));
+    let mut closed = pin!(guard.wait_for(|now| *now >= stage));
     poll_fn(|cx| match closed.as_mut().poll(cx) {
         Poll::Ready(_) => Poll::Ready(None),
         Poll::Pending => work.as_mut().poll(cx).map(Some),

@@ -8,20 +8,26 @@ mod listen;
 mod options;
 #[cfg(feature = "config")]
 mod settings;
+mod shutdown;
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 
-use self::hub::Hub;
-pub use self::{builder::PeerBuilder, config::PeerConfig, listen::Listening, options::ConnOptions};
+pub use self::{
+    builder::PeerBuilder,
+    config::PeerConfig,
+    listen::Listening,
+    options::ConnOptions,
+    shutdown::{CutRoute, CutSession, ShutdownReport},
+};
+use self::{hub::Hub, shutdown::Stage};
 use crate::{
     context::Context,
     error::Error,
@@ -48,7 +54,9 @@ struct Inner {
     hub: Hub,
     /// Numbers the connections whose other side has no address.
     unnamed: AtomicU64,
-    closing: watch::Sender<bool>,
+    /// Somebody has called for the end.
+    asked_to_close: AtomicBool,
+    stage: watch::Sender<Stage>,
 }
 
 impl Inner {
@@ -59,7 +67,8 @@ impl Inner {
             dispatch,
             hub: Hub::default(),
             unnamed: AtomicU64::new(0),
-            closing: watch::Sender::new(false),
+            asked_to_close: AtomicBool::new(false),
+            stage: watch::Sender::new(Stage::Open),
         }
     }
 
@@ -114,39 +123,6 @@ impl Peer {
     #[must_use]
     pub fn config(&self) -> &PeerConfig {
         &self.0.config
-    }
-
-    /// Stops accepting connections, closes all sessions as [`Session::close`] does, and waits until they are down.
-    ///
-    /// No time limit: see [`shutdown`](Self::shutdown).
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the waiting, not the closing.
-    pub async fn close(&self) {
-        self.0.closing.send_replace(true);
-        let mut closing = JoinSet::new();
-        for session in self.sessions() {
-            session.start_closing();
-            closing.spawn(async move { session.closed().await });
-        }
-        while closing.join_next().await.is_some() {}
-    }
-
-    /// As [`close`](Self::close), but cuts what is still up after `limit`. Gives the number of sessions cut.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the waiting, and nothing is cut then.
-    pub async fn shutdown(&self, limit: Duration) -> usize {
-        if tokio::time::timeout(limit, self.close()).await.is_ok() {
-            return 0;
-        }
-        let mut cut = 0;
-        for session in self.sessions() {
-            tracing::warn!(peer = %session.peer_addr(), "session cut: calls were still running at the end of the shutdown");
-            session.abort();
-            cut += 1;
-        }
-        cut
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Hooks, Plugin};
+use super::{Closing, Hooks, Plugin};
 use crate::{
     context::{PullCtx, PushCtx},
     protocol::PacketKind,
@@ -64,6 +64,7 @@ twin! { 'a;
     post_read_push_header(ctx: &'a mut PushCtx) -> Result<(), Status>;
     pre_read_push_body(ctx: &'a PushCtx) -> Result<(), Status>;
     post_read_push_body(ctx: &'a PushCtx) -> Result<(), Status>;
+    pre_close(closing: Closing) -> ();
 }
 
 /// Plugins in the order in which they run.
@@ -145,6 +146,14 @@ impl Chain {
     pub(crate) async fn post_disconnect(&self, session: &Session) {
         for plugin in self.with(Hooks::POST_DISCONNECT) {
             plugin.post_disconnect(session).await;
+        }
+    }
+
+    /// In the reverse order: what was built up last is taken down first.
+    pub(crate) async fn pre_close(&self, closing: Closing) {
+        let plugins: Vec<_> = self.with(Hooks::PRE_CLOSE).collect();
+        for plugin in plugins.into_iter().rev() {
+            plugin.pre_close(closing).await;
         }
     }
 

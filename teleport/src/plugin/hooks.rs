@@ -54,6 +54,7 @@ hooks! {
     16 PRE_READ_PUSH_BODY "pre_read_push_body",
     17 POST_READ_PUSH_BODY "post_read_push_body",
     18 PRE_READ_HEADER "pre_read_header",
+    19 PRE_CLOSE "pre_close",
 }
 
 impl Hooks {

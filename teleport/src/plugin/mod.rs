@@ -18,6 +18,16 @@ use crate::{
 
 type Result = std::result::Result<(), Status>;
 
+/// Why a peer closes; see [`Plugin::pre_close`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closing {
+    /// Another process answers at its addresses from now on.
+    Restart,
+    /// Nobody will answer at its addresses.
+    Shutdown,
+}
+
 /// Hooks around all that a peer does. Each does nothing unless it is overridden, with an `async fn`.
 ///
 /// A hook may refuse with a [`Status`]; what this means is said at each. Plugins run in the order in which they were
@@ -70,6 +80,14 @@ pub trait Plugin: Send + Sync + 'static {
     fn post_accept(&self, handshake: &mut Handshake<'_>) -> impl Future<Output = Result> + Send {
         let _ = handshake;
         ready(Ok(()))
+    }
+
+    /// The peer is about to close: it still accepts connections and answers calls, and goes on to close when all plugins are
+    /// done, or the time limit of the shutdown has passed. The place to take the peer out of a registry, or to push a
+    /// warning to the sessions. The last plugin is asked first.
+    fn pre_close(&self, closing: Closing) -> impl Future<Output = ()> + Send {
+        let _ = closing;
+        ready(())
     }
 
     /// A session has ended.

@@ -68,6 +68,19 @@ impl Table {
         self.pushes.find(uri)
     }
 
+    /// The routes whose handlers run, with how many. Those that are ready at once are never seen.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (RouteKind, &str, usize)> {
+        let pulls = self
+            .pulls
+            .running()
+            .map(|(uri, count)| (RouteKind::Pull, uri, count));
+        let pushes = self
+            .pushes
+            .running()
+            .map(|(uri, count)| (RouteKind::Push, uri, count));
+        pulls.chain(pushes)
+    }
+
     pub(crate) fn infos(&self) -> &[RouteInfo] {
         &self.infos
     }
@@ -141,6 +154,16 @@ impl<H: ?Sized> Paths<H> {
             origins.insert(info.uri.clone(), info);
         }
         Ok(this)
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&str, usize)> {
+        let known = self.plain.iter().chain(&self.escaped);
+        let known = known.map(|(uri, endpoint)| (&**uri, endpoint));
+        let unknown = self.unknown.iter();
+        known
+            .chain(unknown.map(|(prefix, endpoint)| (prefix.as_str(), endpoint)))
+            .map(|(uri, endpoint)| (uri, endpoint.pace.running()))
+            .filter(|(_, count)| *count > 0)
     }
 
     fn find(&self, uri: &str) -> Result<Option<&Endpoint<H>>, UriError> {

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -25,22 +25,32 @@ const LONG: u32 = 16;
 const SLOW: u32 = 24;
 const MOST: u32 = 128;
 
-/// How long a route's handlers hold the thread, learnt from the calls so far.
+/// What a route's handlers do: how long they hold the thread, learnt from the calls so far, and how many run.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU32);
+pub(crate) struct Pace {
+    score: AtomicU32,
+    /// Those that are in tasks of their own.
+    running: AtomicUsize,
+}
 
 impl Pace {
     fn is_slow(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= SLOW
+        self.score.load(Ordering::Relaxed) >= SLOW
+    }
+
+    /// How many of them run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Races between callers may lose a count, which does not matter.
     fn note(&self, poll: Duration) {
-        let score = self.0.load(Ordering::Relaxed);
+        let score = self.score.load(Ordering::Relaxed);
         if poll > LONG_POLL {
-            self.0.store((score + LONG).min(MOST), Ordering::Relaxed);
+            self.score
+                .store((score + LONG).min(MOST), Ordering::Relaxed);
         } else if score > 0 {
-            self.0.store(score - 1, Ordering::Relaxed);
+            self.score.store(score - 1, Ordering::Relaxed);
         }
     }
 }
@@ -126,6 +136,7 @@ impl Runner {
 }
 
 fn spawn(pace: &Arc<Pace>, future: ReusableBoxFuture<'static, ()>) {
+    pace.running.fetch_add(1, Ordering::Relaxed);
     tokio::spawn(Task {
         future: Some(future),
         pace: Arc::clone(pace),
@@ -136,6 +147,12 @@ fn spawn(pace: &Arc<Pace>, future: ReusableBoxFuture<'static, ()>) {
 struct Task {
     future: Option<ReusableBoxFuture<'static, ()>>,
     pace: Arc<Pace>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.pace.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Future for Task {

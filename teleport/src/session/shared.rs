@@ -488,6 +488,14 @@ impl Shared {
         self.lock().reason.clone()
     }
 
+    /// Handlers that run, pulls that wait, and bytes that are not written.
+    pub(crate) fn unfinished(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let handlers = self.running.load(Ordering::SeqCst);
+        let unwritten = state.outbox.len() + state.flushing;
+        (handlers, state.pending.waiting(), unwritten)
+    }
+
     pub(super) fn waiting_pulls(&self) -> usize {
         self.lock().pending.waiting()
     }
