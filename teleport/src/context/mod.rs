@@ -3,13 +3,13 @@
 mod pull;
 mod push;
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::Cell, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 pub use self::{pull::PullCtx, push::PushCtx};
 use crate::{
-    codec::CodecId,
+    codec::{Body, CodecId},
     protocol::{Header, Packet},
     session::{Session, Values, scope::Scope},
     socket::transport::Addr,
@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// What [`PullCtx`] and [`PushCtx`] have in common: the packet's header, and the session it came on.
-pub struct Context {
+///
+/// It is moved about a good deal on its way into a handler, so what it holds is in a box, which the thread uses again for the
+/// next one.
+pub struct Context(Option<Box<Option<Parts>>>);
+
+struct Parts {
     session: Session,
     header: Header,
     body_codec: Option<CodecId>,
@@ -27,64 +32,84 @@ pub struct Context {
     scope: Option<Arc<Scope>>,
 }
 
+thread_local! {
+    static SPARE: Cell<Option<Box<Option<Parts>>>> = const { Cell::new(None) };
+}
+
 impl Context {
-    fn new(session: &Session, packet: Packet) -> (Self, Bytes) {
+    fn new(session: &Session, packet: Packet, body: &Bytes) -> Self {
         let env = &session.shared().env;
         let extended = has_extensions(&packet.header);
         if extended {
             session.shared().note_extended();
         }
         let surrounded = extended || env.log.is_on();
-        let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, &packet.body)));
-        let this = Self {
+        let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, body)));
+        let mut parts = SPARE.take().unwrap_or_default();
+        *parts = Some(Parts {
             session: session.clone(),
-            body_codec: packet.body_codec(),
+            body_codec: Body::new(body, 0).codec(),
             size: small(packet.size()),
             header: packet.header,
             values: Values::default(),
             scope,
-        };
-        (this, packet.body)
+        });
+        Self(Some(parts))
+    }
+
+    fn parts(&self) -> &Parts {
+        match self.0.as_deref() {
+            Some(Some(parts)) => parts,
+            _ => unreachable!("only `drop` takes them"),
+        }
+    }
+
+    fn parts_mut(&mut self) -> &mut Parts {
+        match self.0.as_deref_mut() {
+            Some(Some(parts)) => parts,
+            _ => unreachable!("only `drop` takes them"),
+        }
     }
 
     /// Makes sure that there is a scope: the route asks for one.
     pub(crate) fn surround(&mut self, body: &Bytes) {
-        if self.scope.is_none() {
-            self.scope = Some(Arc::new(scope(&self.session, &self.header, body)));
+        let parts = self.parts_mut();
+        if parts.scope.is_none() {
+            parts.scope = Some(Arc::new(scope(&parts.session, &parts.header, body)));
         }
     }
 
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
-        self.scope.as_ref()
+        self.parts().scope.as_ref()
     }
 
     /// The session that the packet came on: pull and push back through it.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.session
+        &self.parts().session
     }
 
     /// Where the sender is.
     #[must_use]
     pub fn peer_addr(&self) -> &Addr {
-        self.session.peer_addr()
+        self.session().peer_addr()
     }
 
     /// The packet's header, as it came or as a plugin has changed it.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.header
+        &self.parts().header
     }
 
     /// The header, for a plugin that runs before the route is looked up, to send the packet elsewhere.
     pub fn header_mut(&mut self) -> &mut Header {
-        &mut self.header
+        &mut self.parts_mut().header
     }
 
     /// The whole uri, e.g. `/group/home/test?peer_id=7`.
     #[must_use]
     pub fn uri(&self) -> &str {
-        &self.header.uri
+        &self.header().uri
     }
 
     /// The uri's path with percent escapes decoded: what routes are matched by.
@@ -113,45 +138,45 @@ impl Context {
     /// The codec of the body; `None` if there is no body, or its id is 0.
     #[must_use]
     pub fn body_codec(&self) -> Option<CodecId> {
-        self.body_codec
+        self.parts().body_codec
     }
 
     /// Bytes of the whole packet on the wire; 0 if its protocol does not say.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size as usize
+        self.parts().size as usize
     }
 
     /// A value that the sender has put into the header; see [`Meta`](crate::protocol::Meta).
     #[must_use]
     pub fn meta(&self, name: &str) -> Option<&str> {
-        self.header.meta.get(name)
+        self.header().meta.get(name)
     }
 
     /// How long the caller still waits, zero if it does no longer; `None` if it set no limit. The pulls that the handler makes
     /// in its own task wait no longer than that by themselves.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        self.scope.as_ref()?.time_left()
+        self.scope()?.time_left()
     }
 
     /// Values that plugins and the handler pass along with this one packet.
     #[must_use]
     pub fn values(&self) -> &Values {
-        &self.values
+        &self.parts().values
     }
 
     /// `None` cannot happen in a handler: what does not parse is answered with 400 before.
     fn parsed(&self) -> Option<Uri<'_>> {
-        Uri::parse(&self.header.uri).ok()
+        Uri::parse(self.uri()).ok()
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("uri", &self.header.uri)
-            .field("seq", &self.header.seq)
+            .field("uri", &self.uri())
+            .field("seq", &self.header().seq)
             .field("peer", self.peer_addr())
             .finish_non_exhaustive()
     }
@@ -160,6 +185,15 @@ impl fmt::Debug for Context {
 /// A packet's size: there is one context for each call, and what is moved about with it counts.
 fn small(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(mut parts) = self.0.take() {
+            *parts = None;
+            SPARE.set(Some(parts));
+        }
+    }
 }
 
 /// The header says more than that of an old peer can.

@@ -46,11 +46,11 @@ const UNSET: i32 = i32::MIN;
 impl PullCtx {
     /// The caller has counted this handler as started.
     ///
-    /// `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
-    pub(crate) fn new(session: &Session, packet: Packet, keep_uri: bool) -> (Self, Bytes) {
+    /// `body` is taken out of the packet already. `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
+    pub(crate) fn new(session: &Session, packet: Packet, body: &Bytes, keep_uri: bool) -> Self {
         let header_codec = packet.header_codec;
-        let (context, body) = Context::new(session, packet);
-        let this = Self {
+        let context = Context::new(session, packet, body);
+        Self {
             asked: keep_uri.then(|| Box::new(context.header().uri.clone())),
             header_codec,
             known_codec: known_codec(session, context.body_codec()),
@@ -59,8 +59,7 @@ impl PullCtx {
             reply_gzip: AtomicI32::new(UNSET),
             answered: AtomicBool::new(false),
             reply_size: AtomicU32::new(0),
-        };
-        (this, body)
+        }
     }
 
     /// Sends the reply in another codec than the request's. A value that it cannot carry becomes status 415.

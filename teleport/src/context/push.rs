@@ -24,14 +24,12 @@ pub struct PushCtx {
 }
 
 impl PushCtx {
-    /// The caller has counted this handler as started.
-    pub(crate) fn new(session: &Session, packet: Packet) -> (Self, Bytes) {
-        let (context, body) = Context::new(session, packet);
-        let this = Self {
-            context,
+    /// The caller has counted this handler as started, and taken the body out of the packet.
+    pub(crate) fn new(session: &Session, packet: Packet, body: &Bytes) -> Self {
+        Self {
+            context: Context::new(session, packet, body),
             told: AtomicBool::new(false),
-        };
-        (this, body)
+        }
     }
 
     /// Tells the log how the handler, or what came before it, has ended.

@@ -50,7 +50,10 @@ impl Protocol for Standard {
             )));
         };
         // A header that cannot be read is told at once: the body it announces may never come.
-        let checked = || header::decode(header_codec, &Bytes::copy_from_slice(header_bytes));
+        let checked = || {
+            let owned = Bytes::copy_from_slice(header_bytes);
+            header::decode(header_codec, &owned, &owned)
+        };
         let Some(body_length) = reader.u32() else {
             checked()?;
             return Ok(need(src, whole_head));
@@ -66,17 +69,12 @@ impl Protocol for Standard {
         }
 
         let mut packet: Bytes = src.split_to(size).freeze();
-        let body = packet.split_off(whole_head);
-        packet.advance(LENGTH + 1);
-        packet.truncate(header_length - 1);
-        let header = header::decode(header_codec, &packet)?;
+        let header_bytes = packet.get(LENGTH + 1..head).unwrap_or_default();
+        let header = header::decode(header_codec, header_bytes, &packet)?;
+        packet.advance(whole_head);
         Ok(Decoded::Packet(
-            Packet::new(header, header_codec, body).with_size(size),
+            Packet::new(header, header_codec, packet).with_size(size),
         ))
-    }
-
-    fn has_farewell(&self) -> bool {
-        true
     }
 
     fn encode(

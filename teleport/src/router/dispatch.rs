@@ -1,6 +1,6 @@
 //! From a packet to its handler.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 
@@ -46,13 +46,14 @@ impl RouterDispatch {
         &self.routes.plugins
     }
 
-    fn pull(&self, session: &Session, packet: Packet, runner: &mut Runner) {
+    fn pull(&self, session: &Session, mut packet: Packet, runner: &mut Runner) {
         let room = session.shared().handler_starts();
         let early = self
             .plugins()
             .hooks()
             .contains(Hooks::POST_READ_PULL_HEADER);
-        let (mut ctx, body) = PullCtx::new(session, packet, early);
+        let body = mem::take(&mut packet.body);
+        let mut ctx = PullCtx::new(session, packet, &body, early);
         if !room {
             return ctx.refuse(&Status::unavailable(
                 "too many calls at once on this session",
@@ -78,12 +79,13 @@ impl RouterDispatch {
         }
     }
 
-    fn push(&self, session: &Session, packet: Packet, runner: &mut Runner) {
+    fn push(&self, session: &Session, mut packet: Packet, runner: &mut Runner) {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
         }
         let room = session.shared().handler_starts();
-        let (mut ctx, body) = PushCtx::new(session, packet);
+        let body = mem::take(&mut packet.body);
+        let mut ctx = PushCtx::new(session, packet, &body);
         if !room {
             return log_dropped(
                 &ctx,

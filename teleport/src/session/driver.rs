@@ -23,7 +23,7 @@ use super::{
     turn,
 };
 use crate::{
-    protocol::{Packet, PacketKind},
+    protocol::{Decoded, Packet, PacketKind},
     socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
     status::{Status, code},
 };
@@ -250,8 +250,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Poll::Pending => return true,
             }
             match self.inbox.next(env.protocol.as_ref(), &env.limits) {
-                Ok(None) => return true,
-                Ok(Some(packet)) => {
+                Ok(Decoded::NeedMore { .. }) => return true,
+                Ok(Decoded::Packet(packet)) => {
                     self.received = true;
                     if let Gate::Open = self.gate {
                         self.gate = Gate::Closed;

@@ -8,7 +8,7 @@ use super::Session;
 use crate::{
     codec::{Choice, CodecId, Decode, Encode, encode_body},
     error::Error,
-    protocol::{Header, HeaderCodec, Packet},
+    protocol::{Decoded, Header, HeaderCodec, Packet},
     socket::inbox::Inbox,
 };
 
@@ -84,8 +84,8 @@ impl<'a> Handshake<'a> {
         loop {
             let env = &self.session.shared().env;
             match self.inbox.next(env.protocol.as_ref(), &env.limits) {
-                Ok(Some(packet)) => return Ok(packet),
-                Ok(None) => {}
+                Ok(Decoded::Packet(packet)) => return Ok(packet),
+                Ok(Decoded::NeedMore { .. }) => {}
                 Err(error) => return Err(self.error("", Error::decode("handshake", error))),
             }
             let (inbox, io) = (&mut *self.inbox, &mut *self.io);

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
+use crate::protocol::{Decoded, Limits, Protocol, ProtocolError};
 
 /// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
 #[derive(Debug, Default)]
@@ -30,22 +30,21 @@ const READ: usize = 256 * 1024;
 const STEP: usize = 1024 * 1024;
 
 impl Inbox {
-    /// The next whole packet that is already here.
+    /// The next whole packet, if it is already here. What the protocol gives is passed on as it is: a packet is large.
     pub(crate) fn next(
         &mut self,
         protocol: &dyn Protocol,
         limits: &Limits,
-    ) -> Result<Option<Packet>, ProtocolError> {
+    ) -> Result<Decoded, ProtocolError> {
         if self.wanted > 0 || self.buffer.is_empty() {
-            return Ok(None);
+            let bytes = self.wanted.max(1);
+            return Ok(Decoded::NeedMore { bytes });
         }
-        match protocol.decode(&mut self.buffer, limits)? {
-            Decoded::Packet(packet) => Ok(Some(packet)),
-            Decoded::NeedMore { bytes } => {
-                self.wanted = bytes;
-                Ok(None)
-            }
+        let decoded = protocol.decode(&mut self.buffer, limits);
+        if let Ok(Decoded::NeedMore { bytes }) = decoded {
+            self.wanted = bytes;
         }
+        decoded
     }
 
     /// Reads once. 0 is the end of the stream.

@@ -17,11 +17,15 @@ pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8
     }
 }
 
-/// Reads a whole header without its codec id. Its texts are slices of `bytes`.
-pub(super) fn decode(codec: HeaderCodec, bytes: &Bytes) -> Result<Header, ProtocolError> {
+/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`.
+pub(super) fn decode(
+    codec: HeaderCodec,
+    bytes: &[u8],
+    whole: &Bytes,
+) -> Result<Header, ProtocolError> {
     match codec {
         HeaderCodec::Json => json::decode(bytes),
-        HeaderCodec::Protobuf => protobuf::decode(bytes),
+        HeaderCodec::Protobuf => protobuf::decode(bytes, whole),
     }
 }
 
@@ -54,6 +58,10 @@ mod tests {
         out.into()
     }
 
+    fn decoded(codec: HeaderCodec, bytes: &Bytes) -> Header {
+        decode(codec, bytes, bytes).unwrap()
+    }
+
     #[test]
     fn extensions_survive_either_codec() {
         let mut header = Header::new(PacketKind::Pull, 7, "/a");
@@ -62,7 +70,7 @@ mod tests {
         header.meta.insert("", "");
         header.meta.insert("long", "x".repeat(300));
         for codec in CODECS {
-            assert_eq!(decode(codec, &encoded(codec, &header)).unwrap(), header);
+            assert_eq!(decoded(codec, &encoded(codec, &header)), header);
         }
     }
 
@@ -87,12 +95,12 @@ mod tests {
             r#"{"uri":"/a","meta":null,"timeout_ms":1.5}"#,
             r#"{"uri":"/a","meta":7,"timeout_ms":{"a":{"b":"c"}}}"#,
         ] {
-            let header = decode(HeaderCodec::Json, &Bytes::from_static(text.as_bytes())).unwrap();
+            let header = decoded(HeaderCodec::Json, &Bytes::from_static(text.as_bytes()));
             assert_eq!((&*header.uri, header.timeout_ms), ("/a", 0), "{text}");
             assert!(header.meta.is_empty(), "{text}");
         }
         let text = br#"{"meta":{"kept":"yes","dropped":{"kept":"no"},"number":1}}"#;
-        let header = decode(HeaderCodec::Json, &Bytes::from_static(text)).unwrap();
+        let header = decoded(HeaderCodec::Json, &Bytes::from_static(text));
         assert_eq!(header.meta.iter().collect::<Vec<_>>(), [("kept", "yes")]);
         // Field 1001 as bytes, field 1002 as a number, and as bytes that are no entry.
         for bytes in [
@@ -100,7 +108,7 @@ mod tests {
             &b"\x1a\x02/a\xd0\x3e\x01"[..],
             &b"\x1a\x02/a\xd2\x3e\x02\x08\x01"[..],
         ] {
-            let header = decode(HeaderCodec::Protobuf, &Bytes::copy_from_slice(bytes)).unwrap();
+            let header = decoded(HeaderCodec::Protobuf, &Bytes::copy_from_slice(bytes));
             assert_eq!((&*header.uri, header.timeout_ms), ("/a", 0));
             assert!(header.meta.is_empty());
         }
@@ -114,7 +122,7 @@ mod tests {
             bytes.extend_from_slice(entry);
             bytes.extend_from_slice(&[b'a' + (number % 26) as u8, b'a' + (number / 26 % 26) as u8]);
         }
-        let header = decode(HeaderCodec::Protobuf, &bytes.into()).unwrap();
+        let header = decoded(HeaderCodec::Protobuf, &bytes.into());
         assert_eq!(header.meta.iter().count(), crate::protocol::Meta::MOST);
     }
 }

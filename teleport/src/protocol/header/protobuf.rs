@@ -88,17 +88,17 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) fn decode(bytes: &Bytes) -> Result<Header, ProtocolError> {
+pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
     let mut header = Header::default();
     let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        field(&mut reader, bytes, &mut header)
+        field(&mut reader, whole, &mut header)
             .ok_or_else(|| ProtocolError::malformed("the protobuf header cannot be read"))?;
     }
     Ok(header)
 }
 
-fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<()> {
+fn field(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header) -> Option<()> {
     let key = reader.varint()?;
     let number = key >> 3;
     if number == 0 {
@@ -106,15 +106,15 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
     }
     let wire = (key & 7) as u8;
     if number >= TIMEOUT_MS {
-        return extension(reader, bytes, header, number, wire);
+        return extension(reader, whole, header, number, wire);
     }
     match (u8::try_from(number).unwrap_or(u8::MAX), wire) {
         (SEQ, VARINT) => header.seq = reader.varint()?,
         (TYPE, VARINT) => header.kind = PacketKind::from_i32(int32(reader)?),
-        (URI, BYTES) => header.uri = text(slice(reader)?, bytes),
+        (URI, BYTES) => header.uri = text(slice(reader)?, whole),
         (GZIP, VARINT) => header.gzip = int32(reader)?,
         (STATUS_CODE, VARINT) => header.status_code = int32(reader)?,
-        (STATUS, BYTES) => header.status = status(slice(reader)?, bytes),
+        (STATUS, BYTES) => header.status = status(slice(reader)?, whole),
         // A known field in another wire type is a broken header, an unknown field is none of our business.
         (SEQ..=STATUS, _) => return None,
         (_, wire) => skip(reader, wire)?,
@@ -126,7 +126,7 @@ fn field(reader: &mut Reader<'_>, bytes: &Bytes, header: &mut Header) -> Option<
 #[cold]
 fn extension(
     reader: &mut Reader<'_>,
-    bytes: &Bytes,
+    whole: &Bytes,
     header: &mut Header,
     number: u64,
     wire: u8,
@@ -135,7 +135,7 @@ fn extension(
         (TIMEOUT_MS, VARINT) => header.timeout_ms = reader.varint()?,
         (META, BYTES) => {
             let entry = slice(reader)?;
-            if let Some((name, value)) = meta_entry(entry, bytes) {
+            if let Some((name, value)) = meta_entry(entry, whole) {
                 header.meta.insert(name, value);
             }
         }
@@ -144,14 +144,14 @@ fn extension(
     Some(())
 }
 
-fn meta_entry(entry: &[u8], bytes: &Bytes) -> Option<(ByteString, ByteString)> {
+fn meta_entry(entry: &[u8], whole: &Bytes) -> Option<(ByteString, ByteString)> {
     let (mut name, mut value) = (ByteString::new(), ByteString::new());
     let mut reader = Reader::new(entry);
     while !reader.is_empty() {
         let key = reader.varint()?;
         match (u8::try_from(key >> 3).unwrap_or(0), (key & 7) as u8) {
-            (NAME, BYTES) => name = text(slice(&mut reader)?, bytes),
-            (VALUE, BYTES) => value = text(slice(&mut reader)?, bytes),
+            (NAME, BYTES) => name = text(slice(&mut reader)?, whole),
+            (VALUE, BYTES) => value = text(slice(&mut reader)?, whole),
             (NAME | VALUE, _) => return None,
             (_, wire) => skip(&mut reader, wire)?,
         }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn seq(bytes: &'static [u8]) -> Option<u64> {
-        let header = decode(&Bytes::from_static(bytes));
+        let header = decode(bytes, &Bytes::from_static(bytes));
         header.ok().map(|header| header.seq)
     }
 
@@ -240,10 +240,8 @@ mod tests {
     fn of_a_repeated_field_the_last_counts_and_numbers_need_not_be_minimal() {
         assert_eq!(seq(b"\x08\x05\x08\x85\x80\x00"), Some(5));
         assert_eq!(seq(b"\x08\x05\x08\x00"), Some(0));
-        let wide = decode(&Bytes::from_static(
-            b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f",
-        ));
-        let header = wide.expect("a header");
+        let wide = b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f";
+        let header = decode(wide, &Bytes::from_static(wide)).expect("a header");
         assert_eq!((header.kind, header.gzip), (PacketKind::Push, -1));
     }
 }
