@@ -77,6 +77,10 @@ impl Protocol for Standard {
         ))
     }
 
+    fn has_farewell(&self) -> bool {
+        true
+    }
+
     fn encode(
         &self,
         header: HeaderRef<'_>,
