@@ -13,6 +13,7 @@ use crate::{
     model::{Extras, Kind},
     parse::conditional,
     route,
+    syntax::is_own,
 };
 
 /// `#[pull_controller(group = "/v1", name = "house", client = Name, crate = path)]`.
@@ -94,7 +95,7 @@ impl MethodArgs {
         let mut this = Self::default();
         let name = kind.name();
         let list = match &attr.meta {
-            Meta::List(list) if !list.tokens.is_empty() => list,
+            Meta::List(list) if !is_empty(&list.tokens) => list,
             Meta::NameValue(pair) if is_text(&pair.value) => {
                 let value = pair.value.to_token_stream();
                 sink.at(value.clone(), format!("write `#[{name}(uri = {value})]`"));
@@ -138,6 +139,15 @@ impl MethodArgs {
     }
 }
 
+/// Nothing, or commas with nothing between them.
+fn is_empty(tokens: &TokenStream) -> bool {
+    tokens.clone().into_iter().all(|tree| is_comma(&tree))
+}
+
+fn is_comma(tree: &TokenTree) -> bool {
+    matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',')
+}
+
 /// The compiler decides about a `cfg_attr` after the macro has run.
 fn check_conditional(attr: &Attribute, sink: &Sink<'_>) {
     if !attr.path().is_ident("cfg_attr") {
@@ -147,7 +157,7 @@ fn check_conditional(attr: &Attribute, sink: &Sink<'_>) {
         .map(|(_, metas)| metas)
         .unwrap_or_default()
     {
-        if meta.path().is_ident("pull") || meta.path().is_ident("push") {
+        if is_own(meta.path()) {
             let name = meta.path().to_token_stream();
             sink.at(meta.path(), format!("`{name}` cannot depend on a `cfg_attr`: write the method twice, each behind its `cfg`"));
         }
@@ -187,8 +197,6 @@ fn entries(
     hint: impl Fn(&LitStr) -> String,
     sink: &Sink<'_>,
 ) -> Vec<Entry> {
-    let is_comma =
-        |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',');
     let trees: Vec<_> = tokens.into_iter().collect();
     let mut found: Vec<Entry> = Vec::new();
     for part in trees.split(is_comma).filter(|part| !part.is_empty()) {
@@ -381,6 +389,10 @@ mod tests {
             ),
             (
                 "#[pull()]",
+                "write `#[pull(uri = \"...\")]` or `#[pull(skip)]`, or leave the attribute out",
+            ),
+            (
+                "#[pull(,)]",
                 "write `#[pull(uri = \"...\")]` or `#[pull(skip)]`, or leave the attribute out",
             ),
             ("#[pull = \"/x\"]", "write `#[pull(uri = \"/x\")]`"),

@@ -107,8 +107,12 @@ pub(crate) enum Output {
     Unit,
     /// A value, always.
     Value(Type),
-    /// `Result<T, E>`: the type as a whole, and `T` where it can be read off.
-    Result { whole: Type, value: Option<Type> },
+    /// `Result<T, E>`: the type as a whole, `T` where it can be read off, and where `E` stands.
+    Result {
+        whole: Type,
+        value: Option<Type>,
+        error: Span,
+    },
 }
 
 /// Attributes that generated code shares with the code that it stands for.

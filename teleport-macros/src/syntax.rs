@@ -139,7 +139,11 @@ impl Member {
                 }
                 Err(error) => sink.push(error),
             }
-            return raw(input, Ends::WithBraces).map(Self::Other);
+            // Without ours, which nobody would know.
+            let mut attrs = input.call(Attribute::parse_outer)?;
+            attrs.retain(|attr| !is_own(attr.path()));
+            let rest = raw(input, Ends::WithBraces)?;
+            return Ok(Self::Other(quote!(#(#attrs)* #rest)));
         }
         let is_macro = ahead.call(syn::Path::parse_mod_style).is_ok() && ahead.peek(Token![!]);
         if is_macro {
@@ -156,6 +160,11 @@ impl ToTokens for Member {
             Self::Macro(member) | Self::Other(member) => member.to_tokens(tokens),
         }
     }
+}
+
+/// `pull` and `push`, the attributes of methods.
+pub(crate) fn is_own(path: &syn::Path) -> bool {
+    path.is_ident("pull") || path.is_ident("push")
 }
 
 /// Whether `fn` comes after nothing but qualifiers.
@@ -208,10 +217,43 @@ pub(crate) struct Function {
     vis: Visibility,
     defaultness: Option<Ident>,
     pub(crate) sig: Signature,
-    /// The body with its braces; `None` where a semicolon stands.
-    pub(crate) body: Option<Group>,
+    /// The body with its braces, or a semicolon.
+    pub(crate) body: Body,
     /// Set by the parser of methods.
     pub(crate) is_handler: bool,
+}
+
+pub(crate) enum Body {
+    Braces(Group),
+    Semicolon(Token![;]),
+}
+
+impl Parse for Body {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(Token![;]) {
+            return input.parse().map(Self::Semicolon);
+        }
+        let at = input.fork();
+        match input.parse()? {
+            TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
+                Ok(Self::Braces(body))
+            }
+            // A `$body:block` of a `macro_rules` has invisible delimiters around it.
+            TokenTree::Group(hidden) if hidden.delimiter() == Delimiter::None => {
+                syn::parse2(hidden.stream())
+            }
+            _ => Err(at.error("expected a body in braces, or a semicolon")),
+        }
+    }
+}
+
+impl ToTokens for Body {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Braces(body) => body.to_tokens(tokens),
+            Self::Semicolon(semicolon) => semicolon.to_tokens(tokens),
+        }
+    }
 }
 
 impl Parse for Function {
@@ -231,11 +273,7 @@ impl Parse for Function {
                 None
             },
             sig: input.parse()?,
-            body: if input.parse::<Option<Token![;]>>()?.is_some() {
-                None
-            } else {
-                input.parse().map(Some)?
-            },
+            body: input.parse()?,
             is_handler: false,
         })
     }
@@ -251,7 +289,6 @@ impl ToTokens for Function {
             body,
             ..
         } = self;
-        let semicolon = body.is_none().then(|| quote!(;));
-        tokens.append_all(quote!(#(#attrs)* #vis #defaultness #sig #body #semicolon));
+        tokens.append_all(quote!(#(#attrs)* #vis #defaultness #sig #body));
     }
 }

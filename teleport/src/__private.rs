@@ -3,6 +3,8 @@
 pub use std::sync::Arc;
 use std::{borrow::Cow, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 pub use crate::{
     codec::probe,
     session::{Kept, On},
@@ -106,9 +108,23 @@ where
     router.add_push(route.into().of(RouteKind::Push), decode, handler);
 }
 
+/// A body can be read into a `T`; where it cannot, this is the error, written at the user's type.
+pub fn reads<T, D: DecodeAs<T>>(_: D) {}
+
+/// A `T` can be written into a body.
+pub fn writes<T, E: EncodeAs<T>>(_: E) {}
+
+/// One of several arguments, which travel as a tuple: only serde reads those.
+pub fn reads_one_of_many<T: DeserializeOwned>() {}
+
+/// One of several arguments, which travel as a tuple: only serde writes those.
+pub fn writes_one_of_many<T: Serialize>() {}
+
 /// What a handler returns, if it can fail.
 #[diagnostic::on_unimplemented(
-    message = "a handler must return `Result<T, E>` or a plain value, not `{Self}`"
+    message = "`{Self}` is taken for an alias of `Result`, because its name ends so, and is none",
+    label = "not a `Result`",
+    note = "write `Result<{Self}, teleport::Status>`, or give the type another name"
 )]
 pub trait HandlerResult {
     type Value;
@@ -126,11 +142,29 @@ impl<T, E> HandlerResult for Result<T, E> {
     }
 }
 
+/// What a handler fails with: anything that becomes a [`Status`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a handler",
+    label = "does not become a `Status`",
+    note = "write `impl From<{Self}> for teleport::Status`",
+    note = "an error of another crate has to be mapped: return `Result<T, teleport::Status>` and use `.map_err(Status::internal)?`"
+)]
+pub trait HandlerError {
+    fn into_status(self) -> Status;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Status>> HandlerError for E {
+    fn into_status(self) -> Status {
+        self.into()
+    }
+}
+
 pub fn into_result<H: HandlerResult>(result: H) -> Result<H::Value, Status>
 where
-    H::Error: Into<Status>,
+    H::Error: HandlerError,
 {
-    result.into_result().map_err(Into::into)
+    result.into_result().map_err(HandlerError::into_status)
 }
 
 /// The inside of a generated client.

@@ -97,6 +97,22 @@ trait Arith {
     }
 }
 
+/// Bodies in one line.
+#[rustfmt::skip]
+#[pull_controller(client = false)]
+trait Short {
+    /// A literal.
+    async fn one(&self) -> i32 { 1 }
+
+    /// An argument.
+    async fn same(&self, number: i32) -> i32 { number }
+
+    /// An argument that changes.
+    async fn next(&self, mut number: i32) -> i32 { number += 1; number }
+}
+
+impl Short for Empty {}
+
 impl Arith for Empty {
     async fn mul(&self, _: &PullCtx, a: i32, b: i32) -> Result<i32, Status> {
         Ok(a * b)
@@ -109,6 +125,7 @@ fn the_routes_are_there() {
     let router: Router = PullController::into_router(store())
         .merge(PushController::into_router(store()))
         .merge(PullController::into_router(Empty))
-        .merge(Arith::into_router(Empty));
-    assert_eq!(router.routes().count(), 9);
+        .merge(Arith::into_router(Empty))
+        .merge(Short::into_router(Empty));
+    assert_eq!(router.routes().count(), 12);
 }

@@ -1,17 +1,29 @@
 //! The typed client.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::{GenericParam, Generics, Type, parse_quote, spanned::Spanned};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{GenericParam, Generics, Type, parse_quote};
 
-use super::{allow, at, checks, pointing_at, types};
+use super::{
+    allow, at,
+    checks::{self, Way},
+    pointing_at, types,
+};
 use crate::model::{Controller, Kind, Method};
 
 pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStream {
-    let Some(client) = &controller.client else {
+    // One with the controller's own name has been reported.
+    let client = controller.client.as_ref();
+    let Some(client) = client.filter(|client| **client != controller.ident) else {
         return TokenStream::new();
     };
-    let Controller { krate, vis, .. } = controller;
+    let krate = &controller.krate;
+    // A second client of this name is reported at the name that it comes from.
+    let span = at(controller.ident.span());
+    let vis = match controller.is_contract() {
+        true => controller.vis.to_token_stream(),
+        false => pointing_at(span, &controller.vis),
+    };
     let generics = types::client_generics(controller);
     let (impl_generics, ty_generics, where_clause) = generics.split_for_impl();
     // With defaults, which `impl_generics` are without.
@@ -27,9 +39,9 @@ pub(super) fn client(controller: &Controller, calls: &TokenStream) -> TokenStrea
         quote!(#(#cfgs)* #(#allows)* #allow)
     };
     let docs = docs(controller);
-    quote! {
+    quote_spanned! {span=>
         #attrs
-        #[allow(dead_code, unreachable_pub)]
+        #[allow(dead_code, non_camel_case_types, unreachable_pub)]
         #docs
         #vis struct #client #declared #where_clause {
             caller: #krate::__private::Caller,
@@ -151,10 +163,9 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
         [name] => quote!(#name),
         names => quote!((#(#names),*)),
     };
+    let types: Vec<_> = types.collect();
     let span = at(ident.span());
-    // The error about a type without a codec appears where its strategy is used.
-    let encode = checks::encode_strategy(&args_ty, krate);
-    let encode_name = Ident::new("__encode", at(args_ty.span()));
+    let encode = checks::strategy(Way::Write, &args_ty, &types, krate);
     let reply_ty = match controller.kind {
         Kind::Pull => types::for_client(types::reply(method, krate), controller, method),
         Kind::Push => parse_quote!(()),
@@ -162,27 +173,26 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
     let krate = pointing_at(span, krate);
     let call = match controller.kind {
         Kind::Pull => {
-            let decode = checks::decode_strategy(&reply_ty, &controller.krate);
-            let decode_name = Ident::new("__decode", at(reply_ty.span()));
+            let decode = checks::strategy(Way::Read, &reply_ty, &[], &controller.krate);
             let call = match method.extras.cancel {
                 false => quote_spanned!(span=> call_pull),
                 true => quote_spanned!(span=> call_pull_cancel),
             };
             quote_spanned! {span=>
-                let #decode_name = #decode;
+                let __decode = #decode;
                 #krate::__private::#call::<#args_ty, #reply_ty, _, _>(
-                    &self.caller, #uri, #encode_name, #value, #decode_name,
+                    &self.caller, #uri, __encode, #value, __decode,
                 ).await
             }
         }
         Kind::Push => quote_spanned! {span=>
-            #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, #encode_name, #value).await
+            #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, __encode, #value).await
         },
     };
     quote_spanned! {span=>
         #attrs
         pub async fn #ident(&self, #(#names: #types),*) -> ::core::result::Result<#reply_ty, #krate::Error> {
-            let #encode_name = #encode;
+            let __encode = #encode;
             #call
         }
     }

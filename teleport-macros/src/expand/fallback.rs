@@ -33,8 +33,9 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
         ty => types::for_client(ty.clone(), controller, method),
     });
     let reply = match types::reply(method, krate) {
+        Type::Never(_) => parse_quote!(()),
         ty if types::is_plain(&ty) => ty,
-        ty if controller.is_contract() || matches!(ty, Type::ImplTrait(_)) => parse_quote!(()),
+        ty if controller.is_contract() || types::has_word(&ty, "impl") => parse_quote!(()),
         ty => types::for_client(ty, controller, method),
     };
     let where_clause = &generics.where_clause;

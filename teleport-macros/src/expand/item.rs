@@ -10,7 +10,7 @@ use syn::{
 use super::{allow, at};
 use crate::{
     model::Controller,
-    syntax::{self, Function, Member, Members},
+    syntax::{self, Body, Function, Member, Members},
 };
 
 /// An impl block: as it is.
@@ -59,13 +59,13 @@ fn method(function: &Function) -> TokenStream {
     sig.output = parse_quote_spanned! {span=>
         -> impl ::core::future::Future<Output = #output> + ::core::marker::Send
     };
-    let Some(body) = body else {
-        return quote! { #(#attrs)* #sig; };
+    let Body::Braces(body) = body else {
+        return quote! { #(#attrs)* #sig #body };
     };
     let moved = move_arguments(sig.inputs.iter_mut());
     quote_spanned! {span=>
         #(#attrs)*
-        #[allow(clippy::manual_async_fn)]
+        #[allow(unused_braces, clippy::manual_async_fn)]
         #sig {
             async move {
                 #moved

@@ -10,10 +10,15 @@ mod item;
 mod routes;
 mod types;
 
+use std::collections::HashSet;
+
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 
-use crate::{model::Controller, syntax::Source};
+use crate::{
+    model::{Controller, Method},
+    syntax::Source,
+};
 
 /// The user's item, its routes, and its client; the latter two as stubs if anything is wrong.
 pub(crate) fn expand(source: &Source, controller: &Controller, failed: bool) -> TokenStream {
@@ -22,7 +27,7 @@ pub(crate) fn expand(source: &Source, controller: &Controller, failed: bool) -> 
     } else {
         routes::body(controller)
     };
-    let calls = controller.methods.iter().map(|method| {
+    let calls = each_once(&controller.methods).map(|method| {
         if failed {
             fallback::call(controller, method)
         } else {
@@ -42,6 +47,14 @@ pub(crate) fn expand(source: &Source, controller: &Controller, failed: bool) -> 
         }
         Source::Other(item) => quote!(#item),
     }
+}
+
+/// Two methods of one name are the compiler's to report, once: where the user has written them.
+fn each_once(methods: &[Method]) -> impl Iterator<Item = &Method> {
+    let mut names = HashSet::new();
+    methods
+        .iter()
+        .filter(move |method| !method.carried.cfgs.is_empty() || names.insert(&method.ident))
 }
 
 /// Lints that generated code leaves alone: the user can do nothing about it.

@@ -4,7 +4,11 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Expr, ExprLit, Lit, Meta, spanned::Spanned};
 
-use super::{allow, at, checks, pointing_at, types};
+use super::{
+    allow, at,
+    checks::{self, Way},
+    each_once, pointing_at, types,
+};
 use crate::{
     model::{Controller, Extras, Kind, Method, Output, Target},
     text::type_text,
@@ -26,11 +30,15 @@ pub(super) fn implementation(controller: &Controller, body: &TokenStream) -> Tok
     let predicates = &mut generics.make_where_clause().predicates;
     predicates.push(checks::shared_controller(self_ty, &controller.generics));
     let (impl_generics, _, where_clause) = generics.split_for_impl();
+    // A second controller of this type is reported at the type.
+    let header = quote_spanned! {at(self_ty.span())=>
+        impl #impl_generics #krate::#the_trait for #self_ty #where_clause
+    };
     quote! {
         #(#cfgs)*
         #[automatically_derived]
         #allow
-        impl #impl_generics #krate::#the_trait for #self_ty #where_clause {
+        #header {
             fn into_router(self) -> #krate::Router {
                 #body
             }
@@ -41,10 +49,7 @@ pub(super) fn implementation(controller: &Controller, body: &TokenStream) -> Tok
 /// The body of `into_router`.
 pub(super) fn body(controller: &Controller) -> TokenStream {
     let krate = &controller.krate;
-    let routes = controller
-        .methods
-        .iter()
-        .map(|method| route(controller, method));
+    let routes = each_once(&controller.methods).map(|method| route(controller, method));
     let [this, router] = ["__controller", "__router"].map(local);
     quote! {
         let #this = #krate::__private::Arc::new(self);
@@ -60,18 +65,21 @@ fn route(controller: &Controller, method: &Method) -> TokenStream {
     let cfgs = &method.carried.cfgs;
     let args_ty = types::without_lifetimes(types::args(method), method);
     let reply_ty = types::reply(method, krate);
-    let decode = checks::decode_strategy(&args_ty, krate);
-    // The error about a type without a codec appears where its strategy is used.
-    let decode_name = Ident::new("__decode", at(args_ty.span()));
-    let encode_name = Ident::new("__encode", at(reply_ty.span()));
-    let [this, router] = ["__controller", "__router"].map(local);
+    let parts: Vec<_> = method
+        .args
+        .iter()
+        .map(|arg| types::without_lifetimes(arg.ty.clone(), method))
+        .collect();
+    let decode = checks::strategy(Way::Read, &args_ty, &parts, krate);
+    let [this, router, decode_name, encode_name] =
+        ["__controller", "__router", "__decode", "__encode"].map(local);
     let info = info(controller, method);
     let handler = handler(controller, method);
     let span = at(method.ident.span());
     let krate = pointing_at(span, krate);
     let register = match controller.kind {
         Kind::Pull => {
-            let encode = checks::encode_strategy(&reply_ty, &controller.krate);
+            let encode = checks::strategy(Way::Write, &reply_ty, &[], &controller.krate);
             quote_spanned! {span=>
                 let #encode_name = #encode;
                 #krate::__private::pull_route::<#args_ty, #reply_ty, _, _, _, _>(
@@ -123,8 +131,8 @@ fn handler(controller: &Controller, method: &Method) -> TokenStream {
         }
     };
     let result = match &method.output {
-        Output::Result { whole, .. } => {
-            let span = at(whole.span());
+        Output::Result { error, .. } => {
+            let span = at(*error);
             let (krate, output) = (pointing_at(span, krate), Ident::new("__output", span));
             quote_spanned! {span=> #krate::__private::into_result(#output) }
         }

@@ -1,6 +1,5 @@
 //! The user's types in the places where generated code repeats them.
 
-use quote::ToTokens;
 use syn::{
     ExprPath, GenericParam, Generics, Lifetime, Path, Type, TypePath, parse_quote,
     parse_quote_spanned,
@@ -11,13 +10,13 @@ use syn::{
 use super::at;
 use crate::{
     model::{Controller, Method, Output, Target},
-    parse::{is_self, self_in},
+    parse::{is_self, word_in},
 };
 
 /// The type of a handler's body: nothing, the one argument, or a tuple.
 pub(super) fn args(method: &Method) -> Type {
     match &method.args[..] {
-        [] => parse_quote!(()),
+        [] => unit(method),
         [arg] => arg.ty.clone(),
         args => {
             let types = args.iter().map(|arg| &arg.ty);
@@ -29,15 +28,22 @@ pub(super) fn args(method: &Method) -> Type {
 /// The type of what a handler gives on success.
 pub(super) fn reply(method: &Method, krate: &Path) -> Type {
     match &method.output {
-        Output::Unit => parse_quote!(()),
+        Output::Unit => unit(method),
         Output::Value(ty)
         | Output::Result {
             value: Some(ty), ..
         } => ty.clone(),
-        Output::Result { whole, value: None } => {
+        Output::Result {
+            whole, value: None, ..
+        } => {
             parse_quote_spanned!(at(whole.span())=> <#whole as #krate::__private::HandlerResult>::Value)
         }
     }
+}
+
+/// `()`, where the user has written nothing.
+fn unit(method: &Method) -> Type {
+    parse_quote_spanned!(at(method.ident.span())=> ())
 }
 
 /// For the routes: they hold no borrowed data.
@@ -71,16 +77,18 @@ pub(super) fn client_generics(controller: &Controller) -> Generics {
     for param in &mut generics.params {
         if let GenericParam::Type(param) = param {
             let bounds = std::mem::take(&mut param.bounds).into_iter();
-            param.bounds = bounds.filter(|bound| self_in(bound).is_none()).collect();
+            param.bounds = bounds
+                .filter(|bound| word_in(bound, "Self").is_none())
+                .collect();
             param
                 .default
-                .take_if(|(_, default)| self_in(default).is_some());
+                .take_if(|(_, default)| word_in(default, "Self").is_some());
         }
     }
     if let Some(clause) = &mut generics.where_clause {
         let predicates = std::mem::take(&mut clause.predicates).into_iter();
         clause.predicates = predicates
-            .filter(|predicate| self_in(predicate).is_none())
+            .filter(|predicate| word_in(predicate, "Self").is_none())
             .collect();
     }
     generics
@@ -107,10 +115,11 @@ impl Rename<'_> {
     fn qualified(&self, path: &Path) -> Option<TypePath> {
         let self_ty = self.self_ty?;
         let mut segments = path.segments.iter();
-        if segments.next()?.ident != "Self" || segments.len() == 0 {
+        let first = &segments.next()?.ident;
+        if first != "Self" || segments.len() == 0 {
             return None;
         }
-        Some(parse_quote!(<#self_ty> #(:: #segments)*))
+        Some(parse_quote_spanned!(at(first.span())=> <#self_ty> #(:: #segments)*))
     }
 }
 
@@ -157,10 +166,9 @@ impl VisitMut for Rename<'_> {
 
 /// Whether `ty` can stand in the signature of the client's stub.
 pub(super) fn is_plain(ty: &Type) -> bool {
-    let words = ty.to_token_stream().into_iter();
-    let mut words = words.filter_map(|tree| match tree {
-        proc_macro2::TokenTree::Ident(ident) => Some(ident),
-        _ => None,
-    });
-    self_in(ty).is_none() && words.all(|word| word != "impl")
+    !has_word(ty, "Self") && !has_word(ty, "impl")
+}
+
+pub(super) fn has_word(ty: &Type, word: &str) -> bool {
+    word_in(ty, word).is_some()
 }

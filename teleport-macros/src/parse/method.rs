@@ -2,8 +2,8 @@
 
 use quote::format_ident;
 use syn::{
-    Attribute, FnArg, GenericArgument, GenericParam, Ident, Pat, PatType, PathArguments, Receiver,
-    ReceiverKind, ReturnType, Safety, Signature, Type, WherePredicate, ext::IdentExt,
+    Attribute, FnArg, GenericArgument, GenericParam, Ident, Lifetime, Pat, PatType, PathArguments,
+    Receiver, ReceiverKind, ReturnType, Safety, Signature, Type, WherePredicate, ext::IdentExt,
     spanned::Spanned,
 };
 
@@ -64,6 +64,10 @@ fn check_form(scope: &Scope, sig: &Signature, sink: &Sink<'_>) {
     let kind = scope.kind.name();
     let skip = format!("put `#[{kind}(skip)]` on it to keep it out of the routes");
     match (&sig.asyncness, sig.receiver()) {
+        (None, Some(_)) if is_boxed_future(&sig.output) => sink.at(
+            name,
+            format!("`{name}` gives a boxed future, perhaps the work of `#[async_trait]`: leave that out, and write `async fn {name}`"),
+        ),
         (None, Some(_)) => sink.at(
             sig.fn_token,
             format!("handler `{name}` must be async: write `async fn {name}`, or {skip}"),
@@ -77,6 +81,14 @@ fn check_form(scope: &Scope, sig: &Signature, sink: &Sink<'_>) {
             format!("handler `{name}` must take `&self` first, or {skip}"),
         ),
         (Some(_), Some(_)) => {}
+    }
+}
+
+/// `Pin<Box<dyn Future<..> + ..>>`, by its first word.
+fn is_boxed_future(output: &ReturnType) -> bool {
+    match output {
+        ReturnType::Type(_, ty) => types::last_segment(ty).is_some_and(|last| last.ident == "Pin"),
+        ReturnType::Default => false,
     }
 }
 
@@ -145,21 +157,40 @@ fn check_generics(scope: &Scope, sig: &Signature, sink: &Sink<'_>) {
 }
 
 fn check_receiver(sig: &Signature, receiver: &Receiver, sink: &Sink<'_>) {
-    let shared = match &receiver.kind {
-        ReceiverKind::Reference(_, _, mutability) => mutability.is_none(),
-        ReceiverKind::Typed(_, ty) => matches!(
-            types::peel(ty),
-            Type::Reference(reference) if reference.mutability.is_none() && super::is_self(&reference.elem)
-        ),
-        _ => false,
+    let name = &sig.ident;
+    let (shared, lifetime) = match &receiver.kind {
+        ReceiverKind::Reference(_, lifetime, mutability) => {
+            (mutability.is_none(), lifetime.as_ref())
+        }
+        ReceiverKind::Typed(_, ty) => match types::peel(ty) {
+            Type::Reference(reference) if super::is_self(&reference.elem) => {
+                (reference.mutability.is_none(), reference.lifetime.as_ref())
+            }
+            _ => (false, None),
+        },
+        _ => (false, None),
     };
+    if let Some(lifetime) = lifetime.filter(|lifetime| is_foreign(sig, lifetime)) {
+        sink.at(
+            lifetime,
+            format!("handler `{name}` has its controller for the time of a call: write `&self`"),
+        );
+    }
     if !shared {
-        let name = &sig.ident;
         sink.at(
             receiver,
             format!("handler `{name}` must take `&self`, for all calls share one controller: keep what changes in a `Mutex` or an atomic"),
         );
     }
+}
+
+/// Not one of the method's own, so it may be longer than a call.
+fn is_foreign(sig: &Signature, lifetime: &Lifetime) -> bool {
+    let own = sig
+        .generics
+        .lifetimes()
+        .any(|own| own.lifetime == *lifetime);
+    lifetime.ident != "_" && !own
 }
 
 fn uri(scope: &Scope, own: &MethodArgs, ident: &Ident) -> (String, proc_macro2::Span) {
@@ -182,6 +213,9 @@ fn uri(scope: &Scope, own: &MethodArgs, ident: &Ident) -> (String, proc_macro2::
     (uri, lit.span())
 }
 
+/// Serde has no longer tuples.
+const MOST_ARGUMENTS: usize = 16;
+
 #[derive(Default)]
 struct Inputs {
     context: Option<proc_macro2::Span>,
@@ -198,8 +232,17 @@ impl Inputs {
         for (position, input) in typed.enumerate() {
             check_attrs(&input.attrs, sink);
             match context(&input.ty) {
-                Some(found) => this.context(scope.kind, position, &input.ty, &found, sink),
+                Some(found) => {
+                    this.context(scope.kind, position, &input.ty, &found, sink);
+                    check_lifetime(sig, &input.ty, sink);
+                }
                 None => this.argument(scope, sig, input, sink),
+            }
+            if this.args.len() == MOST_ARGUMENTS + 1 {
+                sink.at(
+                    &input.ty,
+                    format!("a handler has at most {MOST_ARGUMENTS} arguments, for they travel as a tuple: put them into a struct"),
+                );
             }
         }
         this
@@ -262,6 +305,19 @@ impl Inputs {
     }
 }
 
+/// Of a context.
+fn check_lifetime(sig: &Signature, ty: &Type, sink: &Sink<'_>) {
+    if let Type::Reference(reference) = types::peel(ty)
+        && let Some(lifetime) = &reference.lifetime
+        && is_foreign(sig, lifetime)
+    {
+        sink.at(
+            lifetime,
+            "a handler has the context for the time of a call: leave the lifetime out",
+        );
+    }
+}
+
 fn check_attrs(attrs: &[Attribute], sink: &Sink<'_>) {
     for attr in attrs {
         if attr.path().is_ident("cfg") {
@@ -299,14 +355,19 @@ fn output(scope: &Scope, sig: &Signature, sink: &Sink<'_>) -> Output {
         return Output::Unit;
     }
     let output = match types::last_segment(ty) {
-        Some(last) if last.ident == "Result" => Output::Result {
-            whole: ty.clone(),
-            value: ok_type(&last.arguments),
-        },
+        Some(last) if last.ident == "Result" => {
+            let mut arguments = type_arguments(&last.arguments);
+            Output::Result {
+                whole: ty.clone(),
+                value: arguments.next().cloned(),
+                error: arguments.next().map_or(ty.span(), Spanned::span),
+            }
+        }
         // An alias; what it stands for is found out by the compiler.
         Some(last) if last.ident.to_string().ends_with("Result") => Output::Result {
             whole: ty.clone(),
             value: None,
+            error: ty.span(),
         },
         _ => Output::Value(ty.clone()),
     };
@@ -315,7 +376,9 @@ fn output(scope: &Scope, sig: &Signature, sink: &Sink<'_>) -> Output {
         Output::Result {
             value: Some(value), ..
         } => value,
-        Output::Result { whole, value: None } => whole,
+        Output::Result {
+            whole, value: None, ..
+        } => whole,
         Output::Value(value) => value,
     };
     let is_unit_or_alias =
@@ -331,14 +394,17 @@ fn output(scope: &Scope, sig: &Signature, sink: &Sink<'_>) -> Output {
     output
 }
 
-/// `T` of `Result<T, E>`, and of an alias `Result<T>`.
-fn ok_type(arguments: &PathArguments) -> Option<Type> {
-    let PathArguments::AngleBracketed(arguments) = arguments else {
-        return None;
-    };
-    let first = arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
+/// `T` and `E` of `Result<T, E>`; of an alias, what it has.
+fn type_arguments(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
+    let arguments = match arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
         _ => None,
-    });
-    first.cloned()
+    };
+    arguments
+        .into_iter()
+        .flatten()
+        .filter_map(|argument| match argument {
+            GenericArgument::Type(ty) => Some(ty),
+            _ => None,
+        })
 }

@@ -8,7 +8,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::{Attribute, Item, ItemImpl, ItemTrait, Type, ext::IdentExt};
 
-pub(crate) use self::{attrs::conditional, types::self_in};
+pub(crate) use self::{attrs::conditional, types::word_in};
 use crate::{
     args::{Client, ControllerArgs},
     errors::Sink,
@@ -38,7 +38,7 @@ pub(crate) fn item(
 
 fn impl_block(
     kind: Kind,
-    head: &ItemImpl,
+    head: &mut ItemImpl,
     members: &mut Members,
     args: ControllerArgs,
     sink: &Sink<'_>,
@@ -60,13 +60,15 @@ fn impl_block(
         return None;
     };
     let scope = Scope::new(kind, &last.ident, false, args);
-    scope.check_other_macro(&head.attrs, sink);
+    scope.take_other_macros(&mut head.attrs, sink);
     Some(Controller {
         methods: scope.methods(members, sink),
         kind,
         krate: scope.args.krate,
         ident: last.ident.clone(),
-        target: Target::Type(Box::new(self_ty.clone())),
+        target: Target::Type(Box::new(types::without_anonymous_lifetimes(
+            self_ty.clone(),
+        ))),
         generics: head.generics.clone(),
         carried: attrs::carried(&head.attrs),
         vis: syn::parse_quote!(pub),
@@ -76,13 +78,13 @@ fn impl_block(
 
 fn contract(
     kind: Kind,
-    head: &ItemTrait,
+    head: &mut ItemTrait,
     members: &mut Members,
     args: ControllerArgs,
     sink: &Sink<'_>,
 ) -> Controller {
     let scope = Scope::new(kind, &head.ident, true, args);
-    scope.check_other_macro(&head.attrs, sink);
+    scope.take_other_macros(&mut head.attrs, sink);
     Controller {
         methods: scope.methods(members, sink),
         kind,
@@ -149,19 +151,24 @@ impl Scope {
         methods
     }
 
-    /// One block cannot hold the handlers of both kinds.
-    fn check_other_macro(&self, attrs: &[Attribute], sink: &Sink<'_>) {
-        for attr in attrs {
+    /// One block has one controller. A second attribute is taken off, so that what it would write is not reported as well.
+    fn take_other_macros(&self, attrs: &mut Vec<Attribute>, sink: &Sink<'_>) {
+        let own = format!("{}_controller", self.kind.name());
+        attrs.retain(|attr| {
             let last = attr.path().segments.last();
-            if last.is_some_and(|last| {
+            let is_controller = last.is_some_and(|last| {
                 last.ident == "pull_controller" || last.ident == "push_controller"
-            }) {
-                sink.at(
-                    attr.path(),
-                    "pulls and pushes have controllers of their own: write two blocks, each with one attribute",
-                );
+            });
+            if is_controller {
+                let text = if last.is_some_and(|last| last.ident == own) {
+                    format!("a second `#[{own}]` on one block; put all keys into one")
+                } else {
+                    "pulls and pushes have controllers of their own: write two blocks, each with one attribute".to_owned()
+                };
+                sink.at(attr.path(), text);
             }
-        }
+            !is_controller
+        });
     }
 }
 

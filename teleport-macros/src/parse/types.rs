@@ -2,7 +2,7 @@
 
 use quote::ToTokens;
 use syn::{
-    Ident, Lifetime, Path, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypeReference,
+    Ident, Lifetime, Path, PathArguments, Type, TypeFnPtr, TypeImplTrait, TypeNever, TypeReference,
     visit_mut::{self, VisitMut},
 };
 
@@ -30,6 +30,11 @@ struct Rules<'a> {
 // In a contract, `Self` is the type of an implementor that no client knows. `VisitMut` only for want of `Visit`: nothing is changed.
 impl VisitMut for Rules<'_> {
     fn visit_type_reference_mut(&mut self, ty: &mut TypeReference) {
+        if self.place == Place::Argument
+            && let Some(hint) = self.part_of_context(&ty.elem)
+        {
+            return self.sink.at(ty, hint);
+        }
         let owned = owned_form(&ty.elem);
         let text = match self.place {
             Place::Argument => "an argument is read from the body and must own its data",
@@ -39,7 +44,17 @@ impl VisitMut for Rules<'_> {
             // It is only written, so it may be what lives for ever.
             Place::Reply => return visit_mut::visit_type_reference_mut(self, ty),
         };
-        self.sink.at(ty, format!("{text}: write `{owned}`"));
+        self.sink.at(ty, format!("{text}: write {owned}"));
+    }
+
+    fn visit_type_never_mut(&mut self, ty: &mut TypeNever) {
+        let text = match self.place {
+            Place::Argument => "no body can be read into `!`: write another type",
+            Place::Reply => {
+                "a handler has to end, for its caller waits: write the type of what it answers, or leave it out"
+            }
+        };
+        self.sink.at(ty, text);
     }
 
     fn visit_type_impl_trait_mut(&mut self, ty: &mut TypeImplTrait) {
@@ -70,6 +85,12 @@ impl VisitMut for Rules<'_> {
     }
 
     fn visit_path_mut(&mut self, path: &mut Path) {
+        if self.place == Place::Argument
+            && let Some(last) = path.segments.last()
+            && (last.ident == "PullCtx" || last.ident == "PushCtx")
+        {
+            return self.sink.at(&*path, lent(self.scope.kind.context()));
+        }
         if self.scope.is_contract
             && path
                 .segments
@@ -83,13 +104,48 @@ impl VisitMut for Rules<'_> {
     }
 }
 
+impl Rules<'_> {
+    /// What to write instead of a reference to something that the context knows.
+    fn part_of_context(&self, ty: &Type) -> Option<String> {
+        let context = self.scope.kind.context();
+        let name = last_segment(ty)?.ident.to_string();
+        match name.as_str() {
+            "PullCtx" | "PushCtx" => Some(lent(context)),
+            "Context" => Some(format!(
+                "a handler gets a `&{context}`, which has all of a `Context`: write `&{context}`"
+            )),
+            "Peer" | "Session" => {
+                let method = name.to_lowercase();
+                Some(format!(
+                    "the context knows the {method}: write `ctx: &{context}` as the first argument, and call `ctx.{method}()`"
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn lent(context: &str) -> String {
+    format!("the context is lent to the handler: write `&{context}`, as the first argument")
+}
+
 /// What to write instead of `&ty`.
 fn owned_form(ty: &Type) -> String {
     match peel(ty) {
-        Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
-        Type::Path(path) if path.path.is_ident("Path") => "PathBuf".to_owned(),
-        Type::Slice(slice) => format!("Vec<{}>", type_text(&slice.elem)),
-        other => type_text(other),
+        Type::TraitObject(_) => "a struct or an enum".to_owned(),
+        other => format!("`{}`", owned(other)),
+    }
+}
+
+fn owned(ty: &Type) -> String {
+    match peel(ty) {
+        Type::Reference(reference) => owned(&reference.elem),
+        Type::Slice(slice) => format!("Vec<{}>", owned(&slice.elem)),
+        other => match last_segment(other) {
+            Some(last) if last.ident == "str" => "String".to_owned(),
+            Some(last) if last.ident == "Path" => "PathBuf".to_owned(),
+            _ => type_text(other),
+        },
     }
 }
 
@@ -106,6 +162,25 @@ pub(super) fn is_unit(ty: &Type) -> bool {
     matches!(peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
 }
 
+/// The same type with `'static` for lifetimes without a name: what lasts as long as a route.
+pub(super) fn without_anonymous_lifetimes(mut ty: Type) -> Type {
+    struct Name;
+
+    impl VisitMut for Name {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident == "_" {
+                *lifetime = Lifetime::new("'static", lifetime.span());
+            }
+        }
+
+        // They mean something else in the signature of a function.
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+    }
+
+    Name.visit_type_mut(&mut ty);
+    ty
+}
+
 /// The last word of a path, e.g. `Result` of `io::Result<()>`.
 pub(super) fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {
     match peel(ty) {
@@ -114,14 +189,14 @@ pub(super) fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {
     }
 }
 
-/// The first place where `Self` is written.
-pub(crate) fn self_in(tokens: impl ToTokens) -> Option<Ident> {
-    fn find(tokens: proc_macro2::TokenStream) -> Option<Ident> {
+/// The first place where `word` is written.
+pub(crate) fn word_in(tokens: impl ToTokens, word: &str) -> Option<Ident> {
+    fn find(tokens: proc_macro2::TokenStream, word: &str) -> Option<Ident> {
         tokens.into_iter().find_map(|tree| match tree {
-            proc_macro2::TokenTree::Ident(ident) if ident == "Self" => Some(ident),
-            proc_macro2::TokenTree::Group(group) => find(group.stream()),
+            proc_macro2::TokenTree::Ident(ident) if ident == word => Some(ident),
+            proc_macro2::TokenTree::Group(group) => find(group.stream(), word),
             _ => None,
         })
     }
-    find(tokens.into_token_stream())
+    find(tokens.into_token_stream(), word)
 }

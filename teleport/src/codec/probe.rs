@@ -36,6 +36,10 @@ pub struct OnlyMessage;
 #[derive(Clone, Copy, Debug)]
 pub struct Unsupported;
 
+/// Nothing usable, and that has been told already. It carries any type, so that it is not told twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported;
+
 /// Reads a `T` from a body.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be read from a body",
@@ -53,7 +57,8 @@ pub trait DecodeAs<T> {
     message = "`{T}` cannot be written into a body",
     label = "no codec can write this type",
     note = "derive `serde::Serialize` (JSON and text callers) or `prost::Message` (protobuf callers), or both",
-    note = "for a type parameter, add the bound `serde::Serialize`"
+    note = "for a type parameter, add the bound `serde::Serialize`",
+    note = "an alias of `Result` is taken for one if its name ends in `Result`"
 )]
 pub trait EncodeAs<T> {
     /// The value as something to encode.
@@ -98,6 +103,12 @@ impl<T: Message + Default> DecodeAs<T> for OnlyMessage {
     }
 }
 
+impl<T> DecodeAs<T> for Reported {
+    fn decode(&self, _: &Body<'_>, _: &Codecs, _: usize) -> Result<T, CodecError> {
+        Err(CodecError::decode("no codec can read this type"))
+    }
+}
+
 impl<T: Serialize + Message> EncodeAs<T> for Both {
     type Body<'a>
         = BothBody<'a, T>
@@ -129,6 +140,15 @@ impl<T: Message> EncodeAs<T> for OnlyMessage {
     fn wrap<'a>(&self, value: &'a T) -> MessageBody<'a, T> {
         MessageBody(value)
     }
+}
+
+impl<T> EncodeAs<T> for Reported {
+    type Body<'a>
+        = ()
+    where
+        T: 'a;
+
+    fn wrap(&self, _: &T) {}
 }
 
 /// A borrowed value of a type with serde and prost.
@@ -235,17 +255,24 @@ level!(DecodeBoth, decode_strategy, Both, [DeserializeOwned + Message + Default]
 level!(DecodePlain, decode_strategy, Plain, [Decode], &&);
 level!(DecodeMessage, decode_strategy, OnlyMessage, [Message + Default], &);
 level!(DecodeUnsupported, decode_strategy, Unsupported, [Sized],);
+level!(DecodeReported, decode_strategy, Reported, [Sized],);
 level!(EncodeBoth, encode_strategy, Both, [Serialize + Message], &&&);
 level!(EncodePlain, encode_strategy, Plain, [Encode], &&);
 level!(EncodeMessage, encode_strategy, OnlyMessage, [Message], &);
 level!(EncodeUnsupported, encode_strategy, Unsupported, [Sized],);
+level!(EncodeReported, encode_strategy, Reported, [Sized],);
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use prost::Message;
+    use serde::{Deserialize, Serialize};
 
-    use super::*;
-    use crate::codec::{Protobuf, Raw};
+    // Not all: of the two last levels, generated code imports one.
+    use super::{
+        Both, DecodeAs, DecodeBoth, DecodeMessage, DecodePlain, DecodeScalar, DecodeUnsupported,
+        EncodeBoth, EncodeMessage, EncodePlain, EncodeScalar, EncodeUnsupported, Probe,
+    };
+    use crate::codec::{Body, Codecs, Protobuf, Raw};
 
     #[derive(Clone, PartialEq, Message)]
     struct P {

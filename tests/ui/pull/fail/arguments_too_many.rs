@@ -1,0 +1,17 @@
+//! Serde knows tuples of up to sixteen.
+#![allow(unused_variables)]
+
+use teleport::pull_controller;
+
+struct Home;
+
+#[pull_controller]
+impl Home {
+    #[rustfmt::skip]
+    async fn most(&self, a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8, j: u8, k: u8, l: u8, m: u8, n: u8, o: u8, p: u8) {}
+
+    #[rustfmt::skip]
+    async fn more(&self, a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8, j: u8, k: u8, l: u8, m: u8, n: u8, o: u8, p: u8, q: u16, r: u8) {}
+}
+
+fn main() {}
