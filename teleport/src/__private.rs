@@ -219,6 +219,10 @@ impl<A, E: EncodeAs<A>> Encode for With<A, E> {
         self.1.wrap(&self.0).fallback_codec()
     }
 
+    fn may_use(&self, codec: CodecId) -> bool {
+        self.1.wrap(&self.0).may_use(codec)
+    }
+
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         self.1.wrap(&self.0).encode(codec, codecs, out)
     }

@@ -34,6 +34,12 @@ pub trait Encode {
     /// The codec for this value where none was named and the configured default cannot carry it.
     fn fallback_codec(&self) -> CodecId;
 
+    /// Whether it is worth trying this codec. A quick answer, which may be yes although [`encode`](Self::encode) will say no.
+    fn may_use(&self, codec: CodecId) -> bool {
+        let _ = codec;
+        true
+    }
+
     /// Appends the payload, without the codec id. After an error, `out` may end in garbage, which the caller cuts off.
     ///
     /// # Errors
@@ -71,6 +77,10 @@ impl<T: Serialize + ?Sized> Encode for T {
 
     fn fallback_codec(&self) -> CodecId {
         CodecId::JSON
+    }
+
+    fn may_use(&self, codec: CodecId) -> bool {
+        codec != CodecId::PROTOBUF
     }
 
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -283,7 +293,11 @@ pub(crate) fn encode_body(
             Ok(out.get(start).and_then(|byte| CodecId::new(*byte)))
         }
         BodyKind::Value => {
-            let codec = choice.explicit.unwrap_or(choice.default);
+            let codec = match choice.explicit {
+                Some(codec) => codec,
+                None if value.may_use(choice.default) => choice.default,
+                None => value.fallback_codec(),
+            };
             match encode_value(value, codec, gzip, codecs, out) {
                 Err(error) if error.is_unsupported() && choice.explicit.is_none() => {
                     let fallback = value.fallback_codec();

@@ -90,7 +90,9 @@ impl PullCtx {
             Ok(value) => {
                 let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
                 let choice = reply::reply_choice(set, self.known_codec);
-                let show = self.scope().is_some();
+                let show = self
+                    .scope()
+                    .is_some_and(|scope| scope.record.shows_bodies());
                 let value = encode.wrap(&value);
                 let mut sent = reply::send_value(session, self.reply_head(), &value, choice, show);
                 let failure = sent.failure.take();

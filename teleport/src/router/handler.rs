@@ -236,10 +236,12 @@ fn unreadable(error: &CodecError) -> Status {
 }
 
 pub(crate) fn log_dropped(ctx: &PushCtx, status: &Status) {
+    ctx.end(Err(status));
     tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, "a push was dropped");
 }
 
 pub(crate) fn log_failed(ctx: &PushCtx, result: Result<(), Status>) {
+    ctx.end(result.as_ref().copied());
     if let Err(status) = result {
         let cause = status.cause().map(ToString::to_string);
         tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, cause, "a push handler failed");

@@ -113,6 +113,11 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Record {
+    /// The arguments are shown, so the reply is to be shown too.
+    pub(crate) fn shows_bodies(&self) -> bool {
+        self.request.is_some()
+    }
+
     /// Encloses the work on the call.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()

@@ -1,7 +1,9 @@
 //! Where a handler runs: in place, in the connection's own task, while that is cheap; else in a task of its own.
 
 use std::{
+    alloc::Layout,
     any::Any,
+    collections::VecDeque,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -61,18 +63,27 @@ impl Pace {
 /// allocation (the box of the last one is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
 pub(crate) struct Runner {
-    /// The box that the next handler goes into.
-    place: Option<ReusableBoxFuture<'static, ()>>,
+    /// Boxes that handlers have run in, to be used again, the one used last in front.
+    places: VecDeque<Place>,
     /// When the last handler, or the reading before it, ended.
     mark: Instant,
     /// Time spent in handlers since `begin`.
     spent: Duration,
 }
 
+/// A box for handlers of one size; what ran in it last is done.
+struct Place {
+    layout: Layout,
+    future: ReusableBoxFuture<'static, ()>,
+}
+
+/// Boxes that a connection keeps: most have few routes of different sizes that are called often.
+const PLACES: usize = 8;
+
 impl Runner {
     pub(crate) fn new() -> Self {
         Self {
-            place: None,
+            places: VecDeque::new(),
             mark: Instant::now(),
             spent: Duration::ZERO,
         }
@@ -100,15 +111,9 @@ impl Runner {
             spawn(pace, ReusableBoxFuture::new(future));
             return;
         }
-        let place = match &mut self.place {
-            Some(place) => {
-                place.set(future);
-                place
-            }
-            empty => empty.insert(ReusableBoxFuture::new(future)),
-        };
+        let mut place = self.place(future);
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = catch_unwind(AssertUnwindSafe(|| place.poll(&mut cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
 
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.mark);
@@ -116,22 +121,34 @@ impl Runner {
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                if let Some(place) = self.place.take() {
-                    spawn(pace, place);
-                }
-            }
-            Err(panic) => {
-                self.place = None;
-                log_panic(panic.as_ref());
-            }
+            Ok(Poll::Ready(())) => self.places.push_front(place),
+            Ok(Poll::Pending) => spawn(pace, place.future),
+            Err(panic) => log_panic(panic.as_ref()),
+        }
+    }
+
+    /// Puts a handler into a box of its size.
+    fn place<F>(&mut self, future: F) -> Place
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let layout = Layout::new::<F>();
+        if let Some(known) = self.places.iter().position(|place| place.layout == layout)
+            && let Some(mut place) = self.places.remove(known)
+        {
+            place.future.set(future);
+            return place;
+        }
+        self.places.truncate(PLACES - 1);
+        Place {
+            layout,
+            future: ReusableBoxFuture::new(future),
         }
     }
 
     /// Gives the kept box back.
     pub(crate) fn trim(&mut self) {
-        self.place = None;
+        self.places = VecDeque::new();
     }
 }
 

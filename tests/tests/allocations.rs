@@ -1,0 +1,190 @@
+//! What one call may allocate, both sides together, once a session is warm. The numbers are what was reached: a change that needs
+//! more has to say why.
+
+use std::time::Duration;
+
+use allocation_counter::measure;
+use teleport::{
+    CodecId, Peer, PeerConfig, Plugin, PullController, PullCtx, PushController, Session,
+    pull_controller, push_controller,
+};
+use teleport_tests::pair::connect;
+use tokio::runtime::{Builder, Runtime};
+
+#[derive(Clone, PartialEq, prost::Message, serde::Serialize, serde::Deserialize)]
+struct Two {
+    #[prost(int32, tag = "1")]
+    a: i32,
+    #[prost(int32, tag = "2")]
+    b: i32,
+}
+
+struct Calc;
+
+#[pull_controller]
+impl Calc {
+    async fn add(&self, two: Two) -> Two {
+        Two {
+            a: two.a + two.b,
+            b: two.a - two.b,
+        }
+    }
+
+    async fn later(&self, two: Two) -> Two {
+        tokio::task::yield_now().await;
+        two
+    }
+}
+
+struct Sink;
+
+#[push_controller]
+impl Sink {
+    async fn put(&self, _two: Two) {}
+}
+
+const CALLS: u64 = 1000;
+
+struct Bench {
+    runtime: Runtime,
+    session: Session,
+}
+
+impl Bench {
+    fn new(codec: CodecId, plugin: Option<Looking>) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let config = PeerConfig {
+            body_codec: codec,
+            ..PeerConfig::default()
+        };
+        let mut server = Peer::builder()
+            .config(config.clone())
+            .routes(Calc.into_router())
+            .routes(Sink.into_router());
+        if let Some(plugin) = plugin {
+            server = server.plugin(plugin);
+        }
+        let server = server.build().expect("a peer");
+        let client = Peer::builder().config(config).build().expect("a peer");
+        let session = runtime.block_on(async { connect(server, client).await.session });
+        Self { runtime, session }
+    }
+
+    /// Allocations for each of many calls, when as many were made before.
+    fn per_call<F: Future<Output = ()>>(&self, call: impl Fn(u64) -> F) -> f64 {
+        let calls = async || {
+            for number in 0..CALLS {
+                call(number).await;
+            }
+        };
+        self.runtime.block_on(calls());
+        let counted = measure(|| self.runtime.block_on(calls()));
+        counted.count_total as f64 / CALLS as f64
+    }
+}
+
+/// The buffers that packets are read into are new now and then.
+const BUFFERS: f64 = 0.2;
+
+fn at_most(limit: f64, found: f64) {
+    assert!(found <= limit + BUFFERS, "{found} instead of {limit}");
+}
+
+fn two(number: u64) -> Two {
+    Two {
+        a: number as i32,
+        b: 7,
+    }
+}
+
+#[test]
+fn a_typed_call_allocates_nothing() {
+    for codec in [CodecId::PROTOBUF, CodecId::JSON] {
+        let bench = Bench::new(codec, None);
+        let calc = CalcClient::new(&bench.session);
+        let found = bench.per_call(async |number| {
+            let answer = calc.add(two(number)).await.expect("answered");
+            assert_eq!(answer.a, number as i32 + 7);
+        });
+        at_most(0.0, found);
+    }
+}
+
+#[test]
+fn a_call_by_uri_allocates_nothing() {
+    let bench = Bench::new(CodecId::JSON, None);
+    let found = bench.per_call(async |number| {
+        let answer = bench.session.pull::<_, Two>("/calc/add", two(number));
+        answer.await.expect("answered");
+    });
+    at_most(0.0, found);
+}
+
+#[test]
+fn a_push_allocates_nothing() {
+    let bench = Bench::new(CodecId::PROTOBUF, None);
+    let sink = SinkPushClient::new(&bench.session);
+    let calc = CalcClient::new(&bench.session);
+    let found = bench.per_call(async |number| {
+        sink.put(two(number)).await.expect("sent");
+        calc.add(two(number)).await.expect("it has been taken");
+    });
+    at_most(0.0, found);
+}
+
+#[test]
+fn a_handler_that_waits_costs_its_task_its_box_and_its_context() {
+    let bench = Bench::new(CodecId::PROTOBUF, None);
+    let calc = CalcClient::new(&bench.session);
+    let found = bench.per_call(async |number| {
+        calc.later(two(number)).await.expect("answered");
+    });
+    at_most(3.0, found);
+}
+
+#[test]
+fn a_time_limit_costs_a_timer_a_scope_and_the_boxes_of_the_long_way() {
+    let bench = Bench::new(CodecId::PROTOBUF, None);
+    let found = bench.per_call(async |number| {
+        let pull = bench.session.pull::<_, Two>("/calc/add", two(number));
+        let pull = pull.timeout(Duration::from_secs(60));
+        pull.await.expect("answered");
+    });
+    at_most(5.0, found);
+}
+
+/// Has one hook.
+struct Looking;
+
+impl Plugin for Looking {
+    fn name(&self) -> &str {
+        "looking"
+    }
+
+    fn hooks(&self) -> teleport::Hooks {
+        teleport::Hooks::PRE_READ_PULL_BODY
+    }
+
+    async fn pre_read_pull_body(&self, _: &PullCtx) -> Result<(), teleport::Status> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hook_costs_its_box_and_that_of_the_long_way_and_leaves_pushes_alone() {
+    let bench = Bench::new(CodecId::PROTOBUF, Some(Looking));
+    let calc = CalcClient::new(&bench.session);
+    let found = bench.per_call(async |number| {
+        calc.add(two(number)).await.expect("answered");
+    });
+    at_most(2.0, found);
+    let sink = SinkPushClient::new(&bench.session);
+    let with_push = bench.per_call(async |number| {
+        sink.put(two(number)).await.expect("sent");
+        calc.add(two(number)).await.expect("it has been taken");
+    });
+    at_most(found, with_push);
+}
