@@ -6,3 +6,4 @@ pub mod gate;
 pub mod pair;
 pub mod recording;
 pub mod standard;
+pub mod wire;

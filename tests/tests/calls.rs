@@ -2,8 +2,13 @@
 
 use std::{
     future::poll_fn,
+    io,
     pin::{Pin, pin},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,7 +22,7 @@ use teleport_tests::{
     pair::{Pair, pair},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::mpsc,
     task::JoinSet,
 };
@@ -251,6 +256,74 @@ async fn what_handlers_send_in_one_turn_keeps_its_order() {
     assert_eq!(
         uris,
         ["/order/quick", "/from/push", "/order/push", "/order/quick"]
+    );
+}
+
+/// A stream that counts how often it is written to.
+struct Counted<I> {
+    io: I,
+    writes: Arc<AtomicUsize>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_made_together_and_their_replies_leave_in_few_writes() {
+    let count = || Arc::new(AtomicUsize::new(0));
+    let (asked, answered) = (count(), count());
+    let (left, right) = tokio::io::duplex(64 * 1024);
+    let server =
+        teleport_tests::pair::peer(teleport::PeerConfig::default(), Gate::default().routes());
+    let client = teleport_tests::pair::peer(teleport::PeerConfig::default(), Router::new());
+    let writes = Arc::clone(&answered);
+    server
+        .serve_conn(Counted { io: left, writes })
+        .await
+        .expect("a session");
+    let writes = Arc::clone(&asked);
+    let session = client.serve_conn(Counted { io: right, writes }).await;
+    let session = session.expect("a session");
+
+    let mut calls = JoinSet::new();
+    for number in 0..1000 {
+        let client = GateClient::new(&session);
+        calls.spawn(async move { client.open_road(number).await.expect("answered") });
+    }
+    assert_eq!(calls.join_all().await.len(), 1000);
+    let writes = (
+        asked.load(Ordering::Relaxed),
+        answered.load(Ordering::Relaxed),
+    );
+    assert!(
+        writes.0 < 20 && writes.1 < 20,
+        "1,000 calls in so many writes: {writes:?}"
     );
 }
 

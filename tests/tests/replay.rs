@@ -9,8 +9,8 @@
 
 mod replay {
     pub(crate) mod client;
+    pub(crate) mod compare;
     pub(crate) mod server;
-    pub(crate) mod wire;
 }
 
 use replay::{client, server};

@@ -148,6 +148,19 @@ fn two_handlers_for_one_route_are_reported_with_both_origins() {
 }
 
 #[test]
+fn two_unknown_handlers_below_one_prefix_are_reported_with_both_origins() {
+    let one = || Router::new().unknown_pull(async |_: UnknownPull| Ok::<_, Status>(()));
+    let router = Router::new().nest("/a", one()).nest("/a/", one());
+    let error = Peer::builder().routes(router.nest("/b", one())).build();
+    let error = error.expect_err("conflict");
+    let text = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    assert!(text.contains("pull") && text.contains("/a/*"), "{text}");
+    assert_eq!(text.matches("routing.rs:").count(), 2, "{text}");
+}
+
+#[test]
 fn a_pull_and_a_push_may_share_a_uri() {
     struct Both;
 

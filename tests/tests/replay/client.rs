@@ -12,10 +12,11 @@ use teleport::{
 use teleport_tests::{
     recording::{Direction, Event, Transcript, packet, payload},
     standard::{self, PbTest},
+    wire::Wire,
 };
 use tokio::task::JoinHandle;
 
-use super::wire::{Wire, same};
+use super::compare::same;
 
 type Outcome = Result<Value, Error>;
 

@@ -10,9 +10,10 @@ use teleport::{
 use teleport_tests::{
     recording::{Direction, Event, Transcript, packet},
     standard,
+    wire::Wire,
 };
 
-use super::wire::{Wire, same};
+use super::compare::same;
 
 /// How the client's bytes arrive.
 #[derive(Clone, Copy, PartialEq, Eq)]
