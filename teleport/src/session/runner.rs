@@ -3,7 +3,6 @@
 use std::{
     alloc::Layout,
     any::Any,
-    collections::VecDeque,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -63,8 +62,10 @@ impl Pace {
 /// allocation (the box of the last one is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
 pub(crate) struct Runner {
-    /// Boxes that handlers have run in, to be used again, the one used last in front.
-    places: VecDeque<Place>,
+    /// The box that the last handler has run in, for the next one of its size.
+    place: Option<Place>,
+    /// Boxes of other sizes.
+    others: Vec<Place>,
     /// When the last handler, or the reading before it, ended.
     mark: Instant,
     /// Time spent in handlers since `begin`.
@@ -77,13 +78,14 @@ struct Place {
     future: ReusableBoxFuture<'static, ()>,
 }
 
-/// Boxes that a connection keeps: most have few routes of different sizes that are called often.
-const PLACES: usize = 8;
+/// So many boxes of other sizes are kept: most connections have few routes that are called often.
+const OTHERS: usize = 7;
 
 impl Runner {
     pub(crate) fn new() -> Self {
         Self {
-            places: VecDeque::new(),
+            place: None,
+            others: Vec::new(),
             mark: Instant::now(),
             spent: Duration::ZERO,
         }
@@ -111,7 +113,17 @@ impl Runner {
             spawn(pace, ReusableBoxFuture::new(future));
             return;
         }
-        let mut place = self.place(future);
+        let layout = Layout::new::<F>();
+        let place = match &mut self.place {
+            Some(place) if place.layout == layout => {
+                place.future.set(future);
+                place
+            }
+            other => {
+                let last = other.take();
+                other.insert(Place::take(&mut self.others, last, future))
+            }
+        };
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
 
@@ -121,34 +133,50 @@ impl Runner {
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => self.places.push_front(place),
-            Ok(Poll::Pending) => spawn(pace, place.future),
-            Err(panic) => log_panic(panic.as_ref()),
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                if let Some(place) = self.place.take() {
+                    spawn(pace, place.future);
+                }
+            }
+            Err(panic) => {
+                self.place = None;
+                log_panic(panic.as_ref());
+            }
         }
     }
 
-    /// Puts a handler into a box of its size.
-    fn place<F>(&mut self, future: F) -> Place
+    /// Gives the kept boxes back.
+    pub(crate) fn trim(&mut self) {
+        self.place = None;
+        self.others = Vec::new();
+    }
+}
+
+impl Place {
+    /// Puts a handler into one of `kept` that has its size, or into a new one; `last` is kept from now on.
+    fn take<F>(kept: &mut Vec<Self>, last: Option<Self>, future: F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let layout = Layout::new::<F>();
-        if let Some(known) = self.places.iter().position(|place| place.layout == layout)
-            && let Some(mut place) = self.places.remove(known)
+        let place = match kept.iter().position(|place| place.layout == layout) {
+            Some(known) => {
+                let mut place = kept.swap_remove(known);
+                place.future.set(future);
+                place
+            }
+            None => Self {
+                layout,
+                future: ReusableBoxFuture::new(future),
+            },
+        };
+        if let Some(last) = last
+            && kept.len() < OTHERS
         {
-            place.future.set(future);
-            return place;
+            kept.push(last);
         }
-        self.places.truncate(PLACES - 1);
-        Place {
-            layout,
-            future: ReusableBoxFuture::new(future),
-        }
-    }
-
-    /// Gives the kept box back.
-    pub(crate) fn trim(&mut self) {
-        self.places = VecDeque::new();
+        place
     }
 }
 
