@@ -1,13 +1,17 @@
 //! JSON as the wire specification wants it written (section 2.4), and read strictly.
 
-use std::{io, io::Write};
+use std::{
+    fmt::{Display, LowerExp},
+    io::{self, Write},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
 use super::CodecError;
 
-/// Appends `value`, byte for byte as a Go peer would write it, except that a `HashMap`'s members come in its own order.
+/// Appends `value`, byte for byte as a Go peer would write it, with two exceptions: the members of a map come in its own order
+/// (a `BTreeMap` with texts as keys has Go's), and bytes are an array of numbers, where a Go peer has base64.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let mut serializer = Serializer::with_formatter(out, GoFormatter);
     value
@@ -74,23 +78,32 @@ impl Formatter for GoFormatter {
     }
 
     fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> io::Result<()> {
-        let magnitude = value.abs();
-        let plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
-        if plain {
-            write!(writer, "{value}")
-        } else {
-            exponent(writer, &format!("{value:e}"))
-        }
+        float(
+            writer,
+            value,
+            value.abs() == 0.0 || (1e-6..1e21).contains(&value.abs()),
+        )
     }
 
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let magnitude = value.abs();
-        let plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
-        if plain {
-            write!(writer, "{value}")
-        } else {
-            exponent(writer, &format!("{value:e}"))
-        }
+        float(
+            writer,
+            value,
+            value.abs() == 0.0 || (1e-6..1e21).contains(&value.abs()),
+        )
+    }
+}
+
+/// The shortest form, `plain` or with an exponent.
+fn float<W, N>(writer: &mut W, value: N, plain: bool) -> io::Result<()>
+where
+    W: ?Sized + Write,
+    N: Display + LowerExp,
+{
+    if plain {
+        write!(writer, "{value}")
+    } else {
+        exponent(writer, &format!("{value:e}"))
     }
 }
 

@@ -12,6 +12,7 @@ mod nil;
 #[doc(hidden)]
 pub mod probe;
 mod protobuf;
+mod refuse;
 mod registry;
 mod text;
 mod zero;

@@ -1,11 +1,15 @@
 //! Tells `()` from all other types where only serde's traits are known.
 
+use std::fmt::Display;
+
 use serde::{
     Serialize, Serializer,
     de::{DeserializeOwned, Deserializer, Visitor, value::Error},
     forward_to_deserialize_any,
-    ser::{Error as _, Impossible},
+    ser::Error as _,
 };
+
+use super::refuse::{refuse, refuse_compound};
 
 /// Whether `value` is `()`. Stops at the first thing the value says of itself, so it costs nothing.
 pub(super) fn is_nil<T: Serialize + ?Sized>(value: &T) -> bool {
@@ -19,32 +23,16 @@ pub(super) fn nothing<T: DeserializeOwned>() -> Option<T> {
 
 struct OnlyUnit;
 
-fn other<T>() -> Result<T, Error> {
-    Err(Error::custom(""))
-}
-
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*);)*) => {
-        $(fn $method(self, $(_: $ty),*) -> Result<(), Error> { other() })*
-    };
-}
-
 impl Serializer for OnlyUnit {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = Impossible<(), Error>;
-    type SerializeTuple = Impossible<(), Error>;
-    type SerializeTupleStruct = Impossible<(), Error>;
-    type SerializeTupleVariant = Impossible<(), Error>;
-    type SerializeMap = Impossible<(), Error>;
-    type SerializeStruct = Impossible<(), Error>;
-    type SerializeStructVariant = Impossible<(), Error>;
 
     fn serialize_unit(self) -> Result<(), Error> {
         Ok(())
     }
 
     refuse! {
+        Error, Error::custom("");
         serialize_bool(bool);
         serialize_i8(i8);
         serialize_i16(i16);
@@ -62,73 +50,13 @@ impl Serializer for OnlyUnit {
         serialize_none();
         serialize_unit_struct(&'static str);
         serialize_unit_variant(&'static str, u32, &'static str);
+        collect_str<Display>();
+        serialize_some<Serialize>();
+        serialize_newtype_struct<Serialize>(&'static str);
+        serialize_newtype_variant<Serialize>(&'static str, u32, &'static str);
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Error> {
-        other()
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), Error> {
-        other()
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), Error> {
-        other()
-    }
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Error> {
-        other()
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Error> {
-        other()
-    }
-
-    fn serialize_tuple_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleStruct, Error> {
-        other()
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, Error> {
-        other()
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Error> {
-        other()
-    }
-
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, Error> {
-        other()
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, Error> {
-        other()
-    }
+    refuse_compound!(Error, Error::custom(""));
 }
 
 impl<'de> Deserializer<'de> for OnlyUnit {
@@ -139,7 +67,7 @@ impl<'de> Deserializer<'de> for OnlyUnit {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        other()
+        Err(Error::custom(""))
     }
 
     forward_to_deserialize_any! {
@@ -163,5 +91,18 @@ mod tests {
         assert!(nothing::<()>().is_some());
         assert!(nothing::<Option<u8>>().is_none());
         assert!(nothing::<String>().is_none());
+        // Not even made a text for the question.
+        struct Unprintable;
+        impl Serialize for Unprintable {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl Display for Unprintable {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("nobody wants it printed")
+            }
+        }
+        assert!(!is_nil(&Unprintable));
     }
 }

@@ -5,11 +5,13 @@ use std::fmt::{self, Display};
 use serde::{
     Serialize, Serializer,
     de::{self, DeserializeOwned, Deserializer, Visitor},
-    forward_to_deserialize_any,
-    ser::{self, Impossible},
+    forward_to_deserialize_any, ser,
 };
 
-use super::{CodecError, CodecId};
+use super::{
+    CodecError, CodecId,
+    refuse::{refuse, refuse_compound},
+};
 
 /// Appends a text.
 pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -52,22 +54,9 @@ impl de::Error for NoText {
 
 struct Writer<'a>(&'a mut Vec<u8>);
 
-macro_rules! refuse {
-    ($($method:ident($($ty:ty),*);)*) => {
-        $(fn $method(self, $(_: $ty),*) -> Result<(), NoText> { Err(NoText) })*
-    };
-}
-
 impl Serializer for Writer<'_> {
     type Ok = ();
     type Error = NoText;
-    type SerializeSeq = Impossible<(), NoText>;
-    type SerializeTuple = Impossible<(), NoText>;
-    type SerializeTupleStruct = Impossible<(), NoText>;
-    type SerializeTupleVariant = Impossible<(), NoText>;
-    type SerializeMap = Impossible<(), NoText>;
-    type SerializeStruct = Impossible<(), NoText>;
-    type SerializeStructVariant = Impossible<(), NoText>;
 
     fn serialize_str(self, text: &str) -> Result<(), NoText> {
         self.0.extend_from_slice(text.as_bytes());
@@ -83,6 +72,7 @@ impl Serializer for Writer<'_> {
     }
 
     refuse! {
+        NoText, NoText;
         serialize_bool(bool);
         serialize_i8(i8);
         serialize_i16(i16);
@@ -100,69 +90,12 @@ impl Serializer for Writer<'_> {
         serialize_unit();
         serialize_unit_struct(&'static str);
         serialize_unit_variant(&'static str, u32, &'static str);
+        collect_str<Display>();
+        serialize_some<Serialize>();
+        serialize_newtype_variant<Serialize>(&'static str, u32, &'static str);
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_tuple_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleStruct, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, NoText> {
-        Err(NoText)
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, NoText> {
-        Err(NoText)
-    }
-
-    fn collect_str<T: Display + ?Sized>(self, _: &T) -> Result<(), NoText> {
-        Err(NoText)
-    }
+    refuse_compound!(NoText, NoText);
 }
 
 struct Reader<'a>(&'a str);
