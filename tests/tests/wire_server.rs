@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use serde_json::{Value, json};
 use teleport::{
     CodecId, PeerConfig, Session,
@@ -486,4 +487,70 @@ async fn the_read_timeout_counts_from_the_last_packet_whatever_it_was() {
     assert!(wire.is_closed().await, "and nothing was sent");
     let elapsed = start.elapsed().as_millis();
     assert!((5800..6900).contains(&elapsed), "{elapsed}");
+}
+
+/// One packet that is well-formed but for its uri and body.
+fn any_packet() -> impl Strategy<Value = (i32, String, i32, bool, Vec<u8>)> {
+    let kind = proptest::sample::select(&[1, 1, 1, 2, 3][..]);
+    let routes = &[
+        "/math/calc/add",
+        "/math/calc/fail_body",
+        "/math/calc/boom",
+        "/pb/home/test",
+        "/pb/home/fail",
+        "/str/echo/upper",
+        "/str/echo/bytes",
+        "/str/echo/any",
+        "/x/ret/nil_with_codec",
+        "/x/ret/as_string",
+        "/x/ret/map_for_pb",
+        "/x/ret/url?a=%zz",
+        "/log/msg/write",
+        "/log/msg/boom",
+        "/%zz",
+    ][..];
+    let uri = prop_oneof![
+        4 => proptest::sample::select(routes).prop_map(str::to_owned),
+        1 => ".*",
+    ];
+    let gzip = prop_oneof![2 => Just(0), 1 => -3..11, 1 => any::<i32>()];
+    let body = prop_oneof![
+        Just(vec![]),
+        any::<Vec<u8>>(),
+        "[jps?]\\PC{0,20}".prop_map(String::into_bytes),
+        (-2..10).prop_map(|level| zipped(&json!([1, 2]), level)),
+    ];
+    (kind, uri, gzip, any::<bool>(), body)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_pull_is_answered_once_whatever_is_in_it(packets in proptest::collection::vec(any_packet(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let (mut wire, session) = served(defaults()).await;
+            let mut asked = Vec::new();
+            for (seq, (kind, uri, gzip, json, body)) in (0..).zip(&packets) {
+                let mut header = Header::new(PacketKind::from_i32(*kind), seq, uri.as_str());
+                header.gzip = *gzip;
+                let codec = if *json { HeaderCodec::Json } else { HeaderCodec::Protobuf };
+                wire.send(&frame(codec, &header, body)).await;
+                if header.kind == PacketKind::Pull {
+                    asked.push((seq, uri.clone(), *gzip, codec));
+                }
+            }
+            let mut answered = Vec::new();
+            for _ in &asked {
+                let (reply, _) = wire.packet().await.expect("a reply");
+                assert_eq!(reply.header.kind, PacketKind::Reply);
+                answered.push((reply.header.seq, reply.header.uri.to_string(), reply.header.gzip, reply.header_codec));
+            }
+            answered.sort_by_key(|(seq, ..)| *seq);
+            assert_eq!(answered, asked);
+            goes_on(&mut wire).await;
+            assert!(session.is_open());
+        });
+    }
 }
