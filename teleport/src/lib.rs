@@ -137,12 +137,14 @@ pub use crate::{
 /// # Handlers
 ///
 /// - The context, `&PullCtx`, comes first and may be left out.
-/// - No argument is an empty body, one argument is the body, several are a tuple (in JSON an array).
+/// - No argument is an empty body, one argument is the body, several (up to 16) are a tuple: in JSON an array, for which
+///   each needs serde. Protobuf callers need handlers with one argument.
 /// - The return type is `T`, or `Result<T, E>` where `E: Into<Status>`; an alias counts if its name ends in `Result`.
 /// - Argument and reply are types that serde can read and write (JSON callers; text callers too if it is a text), or prost
 ///   messages (protobuf callers), or both, or [`Raw`]. A caller with another codec gets 415. A type that no codec can carry
 ///   is a compile error. A type parameter needs its bound written out, `T: Serialize + DeserializeOwned`.
 /// - Other methods of the block stay as they are with `#[pull(skip)]`; what is not `async` must have it.
+/// - A type is one pull controller: all its handlers stand in one block.
 ///
 /// # On the block
 ///
@@ -150,7 +152,7 @@ pub use crate::{
 /// |---|---|
 /// | `group = "/v1"` | goes in front of the name |
 /// | `name = "home"` | instead of the type's name in snake case |
-/// | `client = HomeCaller` | the client's name |
+/// | `client = HomeCaller` | the client's name; `client = false` for none, and then replies need not be readable |
 /// | `crate = path::to::teleport` | where this crate is, if it is not `::teleport` |
 ///
 /// # On a method
