@@ -59,12 +59,12 @@ impl UnknownPull {
     ///     Router::new().unknown_pull(move |pull: UnknownPull| {
     ///         let backend = backend.clone();
     ///         async move {
-    ///             let uri = pull.uri().trim_start_matches("/legacy");
-    ///             pull.forward(&backend, uri).await
+    ///             let uri = pull.uri();
+    ///             pull.forward(&backend, uri.strip_prefix("/legacy").unwrap_or(uri)).await
     ///         }
     ///     })
     /// }
-    /// # let _ = without_prefix::<teleport::Session>;
+    /// # let _ = |backend: teleport::Session| without_prefix(backend);
     /// ```
     ///
     /// # Errors
