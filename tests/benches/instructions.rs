@@ -4,7 +4,11 @@
 //! (`instructions.txt`), and fails if one has grown by more than a twentieth. With `-- --bless` it writes the file anew. It needs
 //! `valgrind`; numbers depend on compiler and processor, so compare on one machine.
 
-#![allow(clippy::print_stdout, reason = "a program: it prints its results")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program: it prints its results"
+)]
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, hint::black_box, process::Command};
 
@@ -48,7 +52,9 @@ impl Sink {
 const TWO: Two = Two { a: 300, b: 20 };
 
 /// What is counted: its name, and how to do it so many times.
-const WORKS: &[(&str, fn(usize))] = &[
+type Work = (&'static str, fn(usize));
+
+const WORKS: &[Work] = &[
     ("encode a pull, protobuf", |times| {
         encode(times, HeaderCodec::Protobuf)
     }),
