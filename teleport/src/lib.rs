@@ -36,7 +36,7 @@
 //! | what a handler knows about its call | [`PullCtx`], [`PushCtx`], both [`Context`]s |
 //! | errors of a handler, and of a caller | [`Status`], [`Error`] |
 //! | configuration, limits, timeouts | [`PeerConfig`] |
-//! | hooks around calls and connections | [`Plugin`] |
+//! | hooks around calls and connections | [`Plugin`], and those ready to use: [`plugins`] |
 //! | bodies: codecs, and adding one | [`codec`] |
 //! | packets: the format, and replacing it | [`protocol`] |
 //!
@@ -69,6 +69,7 @@ mod context;
 mod error;
 mod peer;
 mod plugin;
+pub mod plugins;
 pub mod protocol;
 mod route;
 mod router;

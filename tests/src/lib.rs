@@ -1,8 +1,9 @@
-//! What the tests share: the recordings of a Go peer, the routes that it served, peers that are connected by a pipe, and
-//! handlers that wait for the test's word.
+//! What the tests share: the recordings of a Go peer, the routes that it served, peers that are connected by a pipe,
+//! handlers that wait for the test's word, and what is logged.
 
 pub mod contract;
 pub mod gate;
+pub mod log;
 pub mod pair;
 pub mod recording;
 pub mod standard;

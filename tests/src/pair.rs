@@ -1,6 +1,6 @@
 //! Two peers with an in-memory pipe between them.
 
-use teleport::{Peer, PeerConfig, Router, Session};
+use teleport::{ConnOptions, Error, Peer, PeerConfig, Router, Session};
 
 /// Two connected peers.
 #[derive(Debug)]
@@ -52,4 +52,17 @@ pub async fn connect(server: Peer, client: Peer) -> Pair {
         client,
         session,
     }
+}
+
+/// Connects two peers, of which the client dials: the hooks of both sides meet. Gives the server's session and the client's.
+pub async fn dial(
+    server: &Peer,
+    client: &Peer,
+) -> (Result<Session, Error>, Result<Session, Error>) {
+    let (left, right) = tokio::io::duplex(PIPE);
+    let dialling = ConnOptions::new().dialling();
+    tokio::join!(
+        server.serve_conn(left),
+        client.serve_conn_with(right, dialling)
+    )
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use teleport::{
     CodecId, Peer, PeerConfig, Session,
     codec::{Codecs, append_body},
-    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, Protocol, Standard},
+    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind, Protocol, Standard},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -95,6 +95,32 @@ impl Wire {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Writes a packet.
+    pub async fn say(&mut self, header: &Header, body: &[u8]) {
+        self.send(&frame(HeaderCodec::Protobuf, header, body)).await;
+    }
+
+    /// Writes a pull.
+    pub async fn pull(&mut self, seq: u64, uri: &'static str, body: &[u8]) {
+        self.say(&Header::new(PacketKind::Pull, seq, uri), body)
+            .await;
+    }
+
+    /// Writes a push.
+    pub async fn push(&mut self, seq: u64, uri: &'static str, body: &[u8]) {
+        self.say(&Header::new(PacketKind::Push, seq, uri), body)
+            .await;
+    }
+
+    /// Answers a pull, without a body.
+    pub async fn answer(&mut self, pull: &Packet, code: i32, text: &'static str) {
+        let (seq, uri) = (pull.header.seq, pull.header.uri.clone());
+        let mut header = Header::new(PacketKind::Reply, seq, uri);
+        header.status_code = code;
+        header.status = text.into();
+        self.say(&header, b"").await;
+    }
+
     /// Ends this direction.
     pub async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;
@@ -120,6 +146,14 @@ impl Wire {
                 _ => return None,
             }
         }
+    }
+
+    /// The next packet.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn hear(&mut self) -> Packet {
+        self.packet().await.expect("a packet").0
     }
 
     /// Whether the other side ends its stream now, without another packet.

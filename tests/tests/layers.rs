@@ -41,6 +41,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "signal", "socket", "status",
         ],
     ),
+    (
+        "plugins",
+        &[
+            "codec", "context", "error", "peer", "plugin", "protocol", "route", "router",
+            "session", "socket", "status", "uri",
+        ],
+    ),
 ];
 
 fn source() -> PathBuf {

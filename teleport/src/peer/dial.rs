@@ -12,10 +12,10 @@ use crate::{
     error::Error,
     session::{Handshake, Session, Shared, driver::Driver},
     socket::{
+        hang_up::hang_up,
         inbox::Inbox,
         transport::{self, Addr, Stream},
     },
-    status::Status,
 };
 
 /// Which side of a new connection this one is.
@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// Starts a session on a byte stream of any kind, as the accepting side. Both sides of an in-memory
-    /// pipe can be served so: the roles differ only in which plugin hook runs.
+    /// pipe can be served so: the roles differ only in which plugin hook runs, see [`ConnOptions::dialling`].
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), teleport::Error> {
@@ -109,6 +109,10 @@ impl Peer {
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let side = match options.dialling {
+            true => Side::Dialling,
+            false => Side::Accepting,
+        };
         let named = || Addr::Named("stream".to_owned());
         let peer = options.peer_addr.clone().unwrap_or_else(named);
         let id = options
@@ -119,11 +123,14 @@ impl Peer {
             id,
             local: named(),
             peer,
-            side: Side::Accepting,
+            side,
             options: &options,
             guard: None,
         };
-        let limit = options.timeout.or(self.0.config.accept_timeout);
+        let limit = options.timeout.or(match side {
+            Side::Accepting => self.0.config.accept_timeout,
+            Side::Dialling => self.0.config.dial_timeout,
+        });
         within(limit, self.start(io, new)).await
     }
 
@@ -179,6 +186,7 @@ impl Peer {
         let entry = Entry {
             peer: self.clone(),
             session: session.clone(),
+            started: false,
         };
         let mut inbox = Inbox::default();
         let plugins = self.0.dispatch.plugins();
@@ -187,7 +195,12 @@ impl Peer {
             Side::Accepting => plugins.post_accept(&mut handshake).await,
             Side::Dialling => plugins.post_dial(&mut handshake).await,
         };
-        greeted.map_err(|status: Status| Error::rejected(side.action(), status))?;
+        if let Err(status) = greeted {
+            if side == Side::Accepting && handshake.has_sent() {
+                tokio::spawn(hang_up(io));
+            }
+            return Err(Error::rejected(side.action(), status));
+        }
         let guard = match guard {
             Some(guard) => guard,
             None => self.guard()?,
@@ -215,15 +228,17 @@ impl Peer {
 struct Entry {
     peer: Peer,
     session: Session,
+    started: bool,
 }
 
 impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(self, io: I, inbox: Inbox, guard: Guard)
+    fn adopt<I>(mut self, io: I, inbox: Inbox, guard: Guard)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { peer, session } = &self;
+        self.started = true;
+        let Self { peer, session, .. } = &self;
         if let Some(older) = peer.0.hub.insert(session) {
             tracing::debug!(id = %session.id(), "a new session takes the id; the older one is closed");
             older.start_closing();
@@ -248,6 +263,10 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.peer.0.hub.remove(&self.session);
+        if !self.started {
+            // What plugins count by a value of the session is not counted any longer, whoever still has a handle.
+            self.session.values().clear();
+        }
         self.session.shared().release();
     }
 }

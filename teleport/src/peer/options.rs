@@ -13,6 +13,7 @@ pub struct ConnOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) peer_addr: Option<Addr>,
     pub(super) announce: bool,
+    pub(super) dialling: bool,
 }
 
 impl ConnOptions {
@@ -43,6 +44,13 @@ impl ConnOptions {
     /// As [`PeerConfig::announce`](crate::PeerConfig::announce), for this connection.
     pub fn announce(mut self) -> Self {
         self.announce = true;
+        self
+    }
+
+    /// Takes the dialling side's part in the plugins' handshakes, on a stream that the application has opened itself. For
+    /// [`Peer::serve_conn_with`](crate::Peer::serve_conn_with); a dial does so anyway.
+    pub fn dialling(mut self) -> Self {
+        self.dialling = true;
         self
     }
 

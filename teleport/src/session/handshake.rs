@@ -8,7 +8,7 @@ use super::Session;
 use crate::{
     codec::{Choice, CodecId, Decode, Encode, encode_body},
     error::Error,
-    protocol::{Decoded, Header, HeaderCodec, Packet},
+    protocol::{Decoded, Header, HeaderCodec, Limits, Packet},
     socket::inbox::Inbox,
 };
 
@@ -25,11 +25,22 @@ pub struct Handshake<'a> {
     session: Session,
     io: &'a mut dyn Io,
     inbox: &'a mut Inbox,
+    has_sent: bool,
 }
 
 impl<'a> Handshake<'a> {
     pub(crate) fn new(session: Session, io: &'a mut dyn Io, inbox: &'a mut Inbox) -> Self {
-        Self { session, io, inbox }
+        Self {
+            session,
+            io,
+            inbox,
+            has_sent: false,
+        }
+    }
+
+    /// The other side has got a packet, which may say why it is turned away.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     /// The session that is about to start. Its values can be set; pulls and pushes wait until it has started.
@@ -65,6 +76,7 @@ impl<'a> Handshake<'a> {
             .encode(header.as_ref(), header_codec, &mut body, &mut frame)
             .map_err(|error| self.error(&header.uri, Error::encode("handshake", error)))?;
         drop(args);
+        self.has_sent = true;
         let written = self.io.write_all(&frame).await;
         match written {
             Ok(()) => self.io.flush().await,
@@ -81,9 +93,27 @@ impl<'a> Handshake<'a> {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Result<Packet, Error> {
+        let limits = self.session.shared().env.limits.clone();
+        self.recv_within(&limits).await
+    }
+
+    /// As [`recv`](Self::recv), for a packet of at most `most` bytes on the wire: strangers need not be heard out.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), or the packet is larger.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_at_most(&mut self, most: usize) -> Result<Packet, Error> {
+        let mut limits = self.session.shared().env.limits.clone();
+        limits.packet = limits.packet.min(most);
+        self.recv_within(&limits).await
+    }
+
+    async fn recv_within(&mut self, limits: &Limits) -> Result<Packet, Error> {
         loop {
             let env = &self.session.shared().env;
-            match self.inbox.next(env.protocol.as_ref(), &env.limits) {
+            match self.inbox.next(env.protocol.as_ref(), limits) {
                 Ok(Decoded::Packet(packet)) => return Ok(packet),
                 Ok(Decoded::NeedMore { .. }) => {}
                 Err(error) => return Err(self.error("", Error::decode("handshake", error))),
@@ -98,6 +128,12 @@ impl<'a> Handshake<'a> {
                 }
             }
         }
+    }
+
+    /// Puts packets back that were not for this plugin: they are received again, in this order and before any other, by the
+    /// next plugin or by the session.
+    pub fn put_back(&mut self, packets: Vec<Packet>) {
+        self.inbox.put_back(packets);
     }
 
     /// Reads a received packet's body.

@@ -48,6 +48,32 @@ impl Values {
             .and_then(unbox)
     }
 
+    /// The value of this type; made by `make` if there is none yet, of several callers by one. Values cannot be asked for
+    /// other values meanwhile.
+    pub fn get_or_insert_with<T: Clone + Send + Sync + 'static>(
+        &self,
+        make: impl FnOnce() -> T,
+    ) -> T {
+        self.with(|map| {
+            let map = map.get_or_insert_default();
+            if let Some(value) = map.get(&TypeId::of::<T>())
+                && let Some(value) = value.downcast_ref::<T>()
+            {
+                return value.clone();
+            }
+            let value = make();
+            map.insert(TypeId::of::<T>(), Box::new(value.clone()));
+            value
+        })
+    }
+
+    /// Drops all.
+    pub(crate) fn clear(&self) {
+        let values = self.with(Option::take);
+        // Not under the lock: what is dropped may look here.
+        drop(values);
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut Option<Box<Map>>) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

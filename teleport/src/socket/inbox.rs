@@ -1,6 +1,7 @@
 //! What has been read and not yet parsed: one buffer per connection, which packets are slices of.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -10,12 +11,14 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::protocol::{Decoded, Limits, Protocol, ProtocolError};
+use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
 
 /// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     buffer: BytesMut,
+    /// What was taken and put back: it comes before all that is in the buffer.
+    put_back: VecDeque<Packet>,
     /// How much room the next read should find; follows the traffic.
     room: usize,
     /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within `STEP`.
@@ -36,6 +39,9 @@ impl Inbox {
         protocol: &dyn Protocol,
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
+        if let Some(packet) = self.put_back.pop_front() {
+            return Ok(Decoded::Packet(packet));
+        }
         if self.wanted > 0 || self.buffer.is_empty() {
             let bytes = self.wanted.max(1);
             return Ok(Decoded::NeedMore { bytes });
@@ -45,6 +51,13 @@ impl Inbox {
             self.wanted = bytes;
         }
         decoded
+    }
+
+    /// Makes these the next packets, in this order.
+    pub(crate) fn put_back(&mut self, packets: Vec<Packet>) {
+        for packet in packets.into_iter().rev() {
+            self.put_back.push_front(packet);
+        }
     }
 
     /// Reads once. 0 is the end of the stream.
@@ -65,6 +78,7 @@ impl Inbox {
 
     /// Gives back what a burst has taken, if nothing waits to be parsed.
     pub(crate) fn trim(&mut self) {
+        self.put_back.shrink_to_fit();
         if self.buffer.is_empty() && (self.buffer.capacity() > IDLE || self.room > IDLE) {
             self.buffer = BytesMut::new();
             self.room = IDLE;
