@@ -53,7 +53,7 @@ fn compression(level: i32) -> Result<Compression, CodecError> {
 /// inflated by then; a wrong checksum, or other bytes behind a finished member, are errors.
 pub(super) fn inflate(mut payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
-    loop {
+    for _ in 0..MEMBERS {
         // A member cut inside its own header is not a member.
         if !has_header(payload) {
             return Err(CodecError::decode("gzip: no gzip header"));
@@ -67,7 +67,14 @@ pub(super) fn inflate(mut payload: &[u8], limit: usize) -> Result<Vec<u8>, Codec
             return Ok(out);
         }
     }
+    Err(CodecError::decode(format!(
+        "gzip: more than {MEMBERS} members"
+    )))
 }
+
+/// A stream has one member, or a few that were put together. Each costs time whatever is in it, so that a body of many empty ones
+/// would take long for its size.
+const MEMBERS: usize = 1000;
 
 #[derive(PartialEq)]
 enum End {
@@ -168,6 +175,14 @@ mod tests {
             let stream = [&stream, garbage].concat();
             assert!(inflate(&stream, 100).unwrap_err().is_decode());
         }
+    }
+
+    #[test]
+    fn members_beyond_all_reason_are_an_error() {
+        let empty = deflated(b"", 1);
+        assert_eq!(inflate(&empty.repeat(MEMBERS), 100).unwrap(), b"");
+        let error = inflate(&empty.repeat(MEMBERS + 1), 100).unwrap_err();
+        assert!(error.is_decode(), "{error}");
     }
 
     #[test]
