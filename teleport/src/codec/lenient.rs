@@ -1,6 +1,7 @@
 //! JSON that Go's reader takes and serde's does not (wire specification, section 2.4).
 //!
-//! Tried only after the strict reading has failed: what is usual pays nothing for it.
+//! Tried only after the strict reading has failed: what is usual pays nothing for it. And only on payloads of a moderate size, for
+//! the tree of values between takes many times the memory that its text does.
 
 use std::borrow::Cow;
 
@@ -15,9 +16,16 @@ use serde_json::{Error, Value};
 
 use super::zero::Zero;
 
+/// Larger payloads are read strictly.
+const LARGEST: usize = 1024 * 1024;
+
 /// Reads what differs from strict JSON only in these ways: invalid UTF-8 and lone surrogates become U+FFFD; `null` is
-/// the zero value; a fixed-size array drops surplus elements and is filled up with zeros.
+/// the zero value; a fixed-size array drops surplus elements and is filled up with zeros; of a member that is there twice,
+/// the last counts.
 pub(super) fn read<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    if payload.len() > LARGEST {
+        return None;
+    }
     let text = String::from_utf8_lossy(payload);
     let text = replace_lone_surrogates(&text);
     let value: Value = serde_json::from_str(&text).ok()?;
@@ -269,6 +277,22 @@ mod tests {
             Some(r"\ud800"),
             "an escaped backslash is none"
         );
+    }
+
+    #[test]
+    fn of_a_member_that_is_there_twice_the_last_counts() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Point {
+            x: i32,
+        }
+        assert_eq!(read::<Point>(br#"{"x":1,"x":2}"#), Some(Point { x: 2 }));
+    }
+
+    #[test]
+    fn a_large_payload_is_not_read_into_a_tree() {
+        let surplus = |len: usize| format!("[{}0]", "0,".repeat(len / 2)).into_bytes();
+        assert_eq!(read::<[u8; 1]>(&surplus(LARGEST - 10)), Some([0]));
+        assert_eq!(read::<[u8; 1]>(&surplus(LARGEST)), None);
     }
 
     #[test]
