@@ -169,6 +169,10 @@ impl Error {
         Self::new(Kind::Dial, "dial", Some(source.into()))
     }
 
+    pub(crate) fn accept(source: impl Into<Source>) -> Self {
+        Self::new(Kind::Dial, "accept", Some(source.into()))
+    }
+
     pub(crate) fn listen(source: impl Into<Source>) -> Self {
         Self::new(Kind::Listen, "listen on", Some(source.into()))
     }
@@ -180,6 +184,11 @@ impl Error {
     #[cfg(feature = "config")]
     pub(crate) fn read_config(source: impl Into<Source>, target: &str) -> Self {
         Self::new(Kind::Config, "read", Some(source.into())).at(target, "")
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload(source: impl Into<Source>) -> Self {
+        Self::new(Kind::Config, "reload the certificates", Some(source.into()))
     }
 }
 
@@ -223,10 +232,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        match &self.0.kind {
+            Kind::Rejected(status) => status.cause().map(|cause| cause as _),
+            _ => self.0.source.as_deref().map(|source| source as _),
+        }
     }
 }
 

@@ -47,6 +47,7 @@
 //! | `macros` | yes | the two attribute macros |
 //! | `signal` | yes | `signal::shutdown` |
 //! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
+//! | `tls` | no | `tls://host:port`, with rustls; see [`PeerConfig`] for the files, [`Session::tls`] for who is there |
 //!
 //! # Logs
 //!
@@ -84,6 +85,11 @@ pub mod uri;
 #[allow(missing_docs)]
 pub mod __private;
 
+/// The version of rustls whose configurations [`PeerBuilder`] and [`ConnOptions`] take. With the feature `tls`.
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use tokio_rustls::rustls;
+
 #[doc(inline)]
 pub use crate::{
     codec::{CodecId, Protobuf, Raw},
@@ -96,7 +102,7 @@ pub use crate::{
     route::{RouteInfo, RouteKind},
     router::{PullController, PushController, RouteConflict, Router, UnknownPull, UnknownPush},
     session::{BodyText, CallCtx, CallOptions, Connection, Handshake, Pull, Push, Session, Values},
-    socket::transport::Addr,
+    socket::{tls::TlsInfo, transport::Addr},
     status::Status,
 };
 

@@ -108,6 +108,10 @@ fn every_key_sets_its_field_in_both_formats() {
         max_handlers = 7
         announce = true
         slow_threshold = "500ms"
+        tls_cert_file = "cert.pem"
+        tls_key_file = "key.pem"
+        tls_client_ca_file = "clients.pem"
+        tls_ca_file = "/etc/servers.pem"
         limits = { packet = "1 MB", inflated = "2 MiB", sent = "1 GB" }
         print_bodies = { most = 100, hidden = ["pin", "tan"] }
         "#,
@@ -127,6 +131,10 @@ fn every_key_sets_its_field_in_both_formats() {
         gzip: -1
         write_buffer: 4096
         max_handlers: 7
+        tls_cert_file: cert.pem
+        tls_key_file: key.pem
+        tls_client_ca_file: clients.pem
+        tls_ca_file: /etc/servers.pem
         limits:
           packet: 1 MB
           inflated: 2 MiB
@@ -159,6 +167,10 @@ fn every_key_sets_its_field_in_both_formats() {
     let text = config.print_bodies.expect("a text");
     assert_eq!(text.most, 100);
     assert_eq!(text.hidden, ["pin", "tan"]);
+    assert_eq!(config.tls_cert_file, Some("cert.pem".into()));
+    assert_eq!(config.tls_key_file, Some("key.pem".into()));
+    assert_eq!(config.tls_client_ca_file, Some("clients.pem".into()));
+    assert_eq!(config.tls_ca_file, Some("/etc/servers.pem".into()));
 }
 
 #[test]
@@ -167,6 +179,8 @@ fn the_keys_of_go_teleport_are_taken_and_its_empty_values_are_the_defaults() {
         "
         default_read_timeout: 3m0s
         default_write_timeout: 0s
+        tls_cert_file: \"\"
+        tls_key_file:
         default_header_codec: \"\"
         default_body_codec: string
         default_body_gzip_level: 5
@@ -187,6 +201,8 @@ fn the_keys_of_go_teleport_are_taken_and_its_empty_values_are_the_defaults() {
     assert_eq!(config.slow_threshold, Some(Duration::from_millis(500)));
     assert_eq!(config.print_bodies, Some(BodyText::default()));
     assert_eq!(config.listen, ["0.0.0.0:9090", "0.0.0.0:9091"]);
+    assert_eq!(config.tls_cert_file, None);
+    assert_eq!(config.tls_key_file, None);
 
     assert_same(&yaml("listen_addrs:"), &PeerConfig::default());
     assert_eq!(

@@ -1,8 +1,19 @@
 //! [`PeerBuilder`].
 
-use std::sync::{Arc, Weak};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64},
+};
 
-use super::{Inner, Peer, PeerConfig};
+use tokio::sync::watch;
+#[cfg(feature = "tls")]
+use tokio_rustls::rustls;
+
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{Inner, Peer, PeerConfig, hub::Hub, shutdown::Stage};
+#[cfg(feature = "tls")]
+use crate::socket::tls::Configs;
 use crate::{
     codec::{Codec, CodecConflict, Codecs},
     error::Error,
@@ -21,6 +32,8 @@ pub struct PeerBuilder {
     codecs: Codecs,
     conflict: Option<CodecConflict>,
     protocol: Arc<dyn Protocol>,
+    #[cfg(feature = "tls")]
+    tls: Configs,
 }
 
 impl PeerBuilder {
@@ -32,6 +45,8 @@ impl PeerBuilder {
             codecs: Codecs::new(),
             conflict: None,
             protocol: Arc::new(Standard),
+            #[cfg(feature = "tls")]
+            tls: Configs::default(),
         }
     }
 
@@ -73,11 +88,28 @@ impl PeerBuilder {
         self
     }
 
-    /// Makes the peer. Nothing is opened yet.
+    /// Listens with this configuration of rustls, as it is, instead of one made of the files in [`PeerConfig`]. Needs the
+    /// feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls_server_config(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls.server = Some(config);
+        self
+    }
+
+    /// Dials with this configuration of rustls, as it is, instead of one made of the files in [`PeerConfig`]. Here is the
+    /// place for other roots, such as those of the operating system, and for other ways to verify. Needs the feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls_client_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls.client = Some(config);
+        self
+    }
+
+    /// Makes the peer. The files for TLS are read (it blocks for so long), nothing is opened yet.
     ///
     /// # Errors
     /// Two handlers have the same route (the error names both), two codecs the same id or name, or fields of the
-    /// configuration are out of bounds.
+    /// configuration are out of bounds. A file for TLS cannot be used, or would be without effect: the error names it and its
+    /// field.
     pub fn build(self) -> Result<Peer, Error> {
         if let Some(conflict) = self.conflict {
             return Err(Error::config(conflict));
@@ -95,6 +127,8 @@ impl PeerBuilder {
                 .map(|(field, text)| format!("`{field}` {text}"));
             return Err(Error::config(lines.collect::<Vec<_>>().join("\n")));
         }
+        #[cfg(feature = "tls")]
+        let tls = Tls::new(&config, self.tls).map_err(Error::config)?;
         let table = Table::new(self.router, &self.plugins).map_err(|error| match error {
             TableError::Conflict(conflict) => Error::config(conflict),
             TableError::Refused(refused) => Error::config(refused),
@@ -120,7 +154,17 @@ impl PeerBuilder {
                 dispatch: Arc::clone(&dispatch) as _,
                 host: Weak::clone(this) as _,
             };
-            Inner::new(config, Arc::new(env), dispatch)
+            Inner {
+                config,
+                env: Arc::new(env),
+                dispatch,
+                hub: Hub::default(),
+                unnamed: AtomicU64::new(0),
+                asked_to_close: AtomicBool::new(false),
+                stage: watch::Sender::new(Stage::Open),
+                #[cfg(feature = "tls")]
+                tls,
+            }
         });
         Ok(Peer(inner))
     }

@@ -1,6 +1,6 @@
 //! [`PeerConfig`].
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     codec::CodecId,
@@ -27,11 +27,37 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// # let _ = peer;
 /// # Ok::<(), teleport::Error>(())
 /// ```
+///
+/// # TLS
+///
+/// With the feature `tls`. The files are PEM; they are read by [`PeerBuilder::build`](crate::PeerBuilder::build) and by
+/// `Peer::reload_tls`.
+///
+/// | | to listen | to dial |
+/// |---|---|---|
+/// | `tls_cert_file`, `tls_key_file` | who this side is | who this side is, if it is asked |
+/// | `tls_client_ca_file` | whose clients are let in (mutual TLS) | |
+/// | `tls_ca_file` | | which servers are trusted |
+///
+/// An address `tls://host:port` always means TLS, `tcp://host:port` never. `host:port` alone means TLS where this side has
+/// what it needs for it: for listening a certificate with its key, for dialling authorities to trust. So what is configured for
+/// TLS speaks nothing else by accident. `unix://` is never under TLS.
+///
+/// ```no_run
+/// # use teleport::PeerConfig;
+/// let config = PeerConfig {
+///     listen: vec!["0.0.0.0:9090".into(), "tcp://127.0.0.1:9091".into()], // TLS for all, plain for this machine
+///     tls_cert_file: Some("/etc/shop/cert.pem".into()),
+///     tls_key_file: Some("/etc/shop/key.pem".into()),
+///     ..PeerConfig::default()
+/// };
+/// # let _ = config;
+/// ```
 #[cfg_attr(feature = "config", doc = include_str!("settings/keys.md"))]
 #[derive(Clone, Debug)]
 pub struct PeerConfig {
-    /// Where [`Peer::listen`](crate::Peer::listen) listens: `host:port`, `tcp://host:port` or `unix:///path`.
-    /// Default: nowhere.
+    /// Where [`Peer::listen`](crate::Peer::listen) listens: `host:port`, `tcp://host:port`, `tls://host:port` or
+    /// `unix:///path`. Default: nowhere.
     pub listen: Vec<String>,
     /// A session on which no packet comes for so long is closed. Replies count as packets, silence while a handler
     /// works does not. Default: none, a silent session stays.
@@ -39,9 +65,9 @@ pub struct PeerConfig {
     /// A session whose other side takes no data for so long, while there is some to write, is cut. Without it a peer that
     /// does not read holds its callers for ever. Default: 3 minutes.
     pub write_timeout: Option<Duration>,
-    /// How long a dial may take, plugins' handshakes included. Default: 10 seconds.
+    /// How long a dial may take, the handshakes of TLS and of plugins included. Default: 10 seconds.
     pub dial_timeout: Option<Duration>,
-    /// How long the plugins' handshake of an accepted connection may take. Default: 10 seconds.
+    /// How long the handshakes of TLS and of plugins may take on an accepted connection. Default: 10 seconds.
     pub accept_timeout: Option<Duration>,
     /// How long [`Listening::until`](crate::Listening::until) waits for calls in flight when it shuts down. Default: 20 seconds.
     pub shutdown_timeout: Duration,
@@ -73,6 +99,17 @@ pub struct PeerConfig {
     /// Shows bodies in the events about calls, which are at level debug with the target `teleport::call`. Mind what is in
     /// them. Default: not.
     pub print_bodies: Option<BodyText>,
+    /// This side's certificate, behind it those of the authorities between it and the root. Needs `tls_key_file`. It is shown
+    /// to who dials this side, and to servers that demand one. Default: none; an empty path is none.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The private key of `tls_cert_file`, not encrypted. Default: none; an empty path is none.
+    pub tls_key_file: Option<PathBuf>,
+    /// Certificates of authorities: those who dial this side must show a certificate that one of them has issued. Default: none,
+    /// which lets everybody in; an empty path is none.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// Certificates of authorities: a server that this side dials must show one that one of them has issued for the name that
+    /// was dialled. There are no others: what the operating system trusts is not looked at. Default: none; an empty path is none.
+    pub tls_ca_file: Option<PathBuf>,
 }
 
 impl Default for PeerConfig {
@@ -93,6 +130,10 @@ impl Default for PeerConfig {
             announce: false,
             slow_threshold: None,
             print_bodies: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            tls_client_ca_file: None,
+            tls_ca_file: None,
         }
     }
 }
@@ -123,6 +164,10 @@ impl PeerConfig {
         rule("write_buffer", zero(self.write_buffer));
         rule("max_handlers", zero(self.max_handlers));
         rule("slow_threshold", self.slow_threshold.and_then(too_long));
+        rule("tls_cert_file", without_tls(&self.tls_cert_file));
+        rule("tls_key_file", without_tls(&self.tls_key_file));
+        rule("tls_client_ca_file", without_tls(&self.tls_client_ca_file));
+        rule("tls_ca_file", without_tls(&self.tls_ca_file));
         found
     }
 }
@@ -146,4 +191,15 @@ fn no_level(gzip: i32) -> Option<String> {
 
 fn zero(size: usize) -> Option<String> {
     (size == 0).then(|| "is 0; it must be at least 1".to_owned())
+}
+
+/// A configuration that asks for TLS must not be taken for one that has it. What else a file must be is seen by reading it.
+fn without_tls(file: &Option<PathBuf>) -> Option<String> {
+    let set = file
+        .as_ref()
+        .is_some_and(|path| !path.as_os_str().is_empty());
+    (set && cfg!(not(feature = "tls"))).then(|| {
+        "is set, but this program is built without TLS: enable the feature `tls` of teleport"
+            .to_owned()
+    })
 }

@@ -14,6 +14,7 @@ use crate::{
     socket::{
         hang_up::hang_up,
         inbox::Inbox,
+        tls::TlsInfo,
         transport::{self, Addr, Stream},
     },
 };
@@ -26,13 +27,16 @@ pub(super) enum Side {
 }
 
 impl Peer {
-    /// Connects to `host:port`, `tcp://host:port` or `unix:///path`.
+    /// Connects to `host:port`, `tcp://host:port`, `tls://host:port` or `unix:///path`. `host:port` alone means TLS if this
+    /// side has authorities to trust, see [`PeerConfig`](crate::PeerConfig#tls).
     ///
     /// The session's id is the address, and a peer keeps one session for each id: a second dial to the same address
     /// closes the first session in its orderly way. Use [`dial_with`](Self::dial_with) and an id of your own to keep several.
     ///
     /// # Errors
-    /// Nobody listens there, the time limit passed, a plugin refused, or the peer is closed.
+    /// Nobody listens there, the handshake of TLS failed (the source says why, and what to do), the time limit passed, a
+    /// plugin refused, or the peer is closed. Whether the listener accepts this side's certificate is known only afterwards
+    /// (in TLS 1.3): if not, the session ends, and what fails with it has the reason as its source.
     ///
     /// # Cancel safety
     /// Dropping the future gives the attempt up.
@@ -50,22 +54,36 @@ impl Peer {
     pub async fn dial_with(&self, address: &str, options: ConnOptions) -> Result<Session, Error> {
         let limit = options.timeout.or(self.0.config.dial_timeout);
         let dial = async {
-            let (stream, local, peer) = transport::connect(address).await.map_err(Error::dial)?;
-            let id = options.id.clone().unwrap_or_else(|| match &peer {
-                Addr::Tcp(addr) => addr.to_string(),
-                other => other.to_string(),
-            });
+            #[cfg(feature = "tls")]
+            let secure = self.0.tls.dials(&options);
+            #[cfg(not(feature = "tls"))]
+            let secure = false;
+            let connected = transport::connect(address, secure).await;
+            let (stream, local, peer) = connected.map_err(Error::dial)?;
+            #[cfg(feature = "tls")]
+            let stream = match &peer {
+                Addr::Tls(_) => self.0.tls.connect(stream, address, &options).await?,
+                _ => stream,
+            };
+            let id = options
+                .id
+                .clone()
+                .unwrap_or_else(|| match peer.socket_addr() {
+                    Some(addr) => addr.to_string(),
+                    None => peer.to_string(),
+                });
             let new = New {
                 id,
                 local,
                 peer,
+                tls: None,
                 side: Side::Dialling,
                 options: &options,
                 guard: None,
             };
             self.start_stream(stream, new).await
         };
-        within(limit, dial)
+        within(limit, Side::Dialling, dial)
             .await
             .map_err(|error| error.at(address, ""))
     }
@@ -123,6 +141,7 @@ impl Peer {
             id,
             local: named(),
             peer,
+            tls: None,
             side,
             options: &options,
             guard: None,
@@ -131,7 +150,7 @@ impl Peer {
             Side::Accepting => self.0.config.accept_timeout,
             Side::Dialling => self.0.config.dial_timeout,
         });
-        within(limit, self.start(io, new)).await
+        within(limit, side, self.start(io, new)).await
     }
 
     /// Serves a stream that a listener has accepted. The end of the peer waits for it: who connects meanwhile is not cut, but
@@ -147,16 +166,30 @@ impl Peer {
             id: self.0.default_id(&peer),
             local,
             peer,
+            tls: None,
             side: Side::Accepting,
             options: &ConnOptions::new(),
             guard: Some(guard),
         };
-        within(self.0.config.accept_timeout, self.start_stream(stream, new)).await
+        let start = async {
+            #[cfg(feature = "tls")]
+            let stream = match &new.local {
+                Addr::Tls(_) => self.0.tls.accept(stream).await?,
+                _ => stream,
+            };
+            self.start_stream(stream, new).await
+        };
+        within(self.0.config.accept_timeout, Side::Accepting, start).await
     }
 
     async fn start_stream(&self, stream: Stream, new: New<'_>) -> Result<Session, Error> {
         match stream {
             Stream::Tcp(stream) => self.start(stream, new).await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream, info) => {
+                let tls = Some(info);
+                self.start(stream, New { tls, ..new }).await
+            }
             #[cfg(unix)]
             Stream::Unix(stream) => self.start(stream, new).await,
         }
@@ -170,6 +203,7 @@ impl Peer {
             id,
             local,
             peer,
+            tls,
             side,
             options,
             guard,
@@ -181,7 +215,7 @@ impl Peer {
         if options.announce && !env.announce {
             Arc::make_mut(&mut env).announce = true;
         }
-        let shared = Arc::new(Shared::new(id.into(), env, local, peer));
+        let shared = Arc::new(Shared::new(id.into(), env, local, peer, tls));
         let session = Session::new(shared);
         let entry = Entry {
             peer: self.clone(),
@@ -285,6 +319,7 @@ struct New<'a> {
     id: String,
     local: Addr,
     peer: Addr,
+    tls: Option<Box<TlsInfo>>,
     side: Side,
     options: &'a ConnOptions,
     /// Of one that the peer waits for already.
@@ -293,6 +328,7 @@ struct New<'a> {
 
 async fn within<T>(
     limit: Option<std::time::Duration>,
+    side: Side,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let Some(limit) = limit else {
@@ -302,7 +338,11 @@ async fn within<T>(
         Ok(result) => result,
         Err(_) => {
             let text = format!("not connected within {limit:?}");
-            Err(Error::dial(io::Error::new(io::ErrorKind::TimedOut, text)))
+            let error = io::Error::new(io::ErrorKind::TimedOut, text);
+            Err(match side {
+                Side::Accepting => Error::accept(error),
+                Side::Dialling => Error::dial(error),
+            })
         }
     }
 }

@@ -38,10 +38,14 @@ impl Peer {
             let text = "no address is configured; use `listen_at` or `PeerConfig::listen`";
             return Err(Error::listen(text));
         }
+        #[cfg(feature = "tls")]
+        let secure = self.0.tls.listens();
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
         let mut listeners = Vec::with_capacity(addresses.len());
         for address in addresses {
             let failed = |error: io::Error| Error::listen(error).at(address, "");
-            let listener = Listener::bind(address).await.map_err(failed)?;
+            let listener = Listener::bind(address, secure).await.map_err(failed)?;
             let local = listener.local_addr().map_err(failed)?;
             listeners.push((listener, local));
         }

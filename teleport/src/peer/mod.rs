@@ -9,6 +9,8 @@ mod options;
 #[cfg(feature = "config")]
 mod settings;
 mod shutdown;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     fmt,
@@ -57,28 +59,18 @@ struct Inner {
     /// Somebody has called for the end.
     asked_to_close: AtomicBool,
     stage: watch::Sender<Stage>,
+    #[cfg(feature = "tls")]
+    tls: tls::Tls,
 }
 
 impl Inner {
-    fn new(config: PeerConfig, env: Arc<Env>, dispatch: Arc<RouterDispatch>) -> Self {
-        Self {
-            config,
-            env,
-            dispatch,
-            hub: Hub::default(),
-            unnamed: AtomicU64::new(0),
-            asked_to_close: AtomicBool::new(false),
-            stage: watch::Sender::new(Stage::Open),
-        }
-    }
-
     /// An id nobody has: the address, which is only a type's name for what has none, with a number then.
     fn default_id(&self, addr: &Addr) -> String {
-        match addr {
-            Addr::Tcp(addr) => addr.to_string(),
-            other => {
+        match addr.socket_addr() {
+            Some(addr) => addr.to_string(),
+            None => {
                 let number = self.unnamed.fetch_add(1, Ordering::Relaxed);
-                format!("{other}#{number}")
+                format!("{addr}#{number}")
             }
         }
     }

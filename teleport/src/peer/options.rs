@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "tls")]
+use tokio_rustls::rustls;
+
 use crate::{protocol::Protocol, socket::transport::Addr};
 
 /// How one connection differs from the peer's configuration.
@@ -14,6 +17,10 @@ pub struct ConnOptions {
     pub(super) peer_addr: Option<Addr>,
     pub(super) announce: bool,
     pub(super) dialling: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls_client_config: Option<Arc<rustls::ClientConfig>>,
+    #[cfg(feature = "tls")]
+    pub(super) tls_server_name: Option<String>,
 }
 
 impl ConnOptions {
@@ -35,7 +42,7 @@ impl ConnOptions {
         self
     }
 
-    /// How long connecting, with the plugins' handshake, may take.
+    /// How long connecting, with the handshakes of TLS and of plugins, may take.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -57,6 +64,21 @@ impl ConnOptions {
     /// What to call the other side of a stream that has no address of its own.
     pub fn peer_addr(mut self, addr: Addr) -> Self {
         self.peer_addr = Some(addr);
+        self
+    }
+
+    /// Dials with this configuration of rustls, as it is, instead of the peer's. Needs the feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls_client_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.tls_client_config = Some(config);
+        self
+    }
+
+    /// The name, or the IP address, that the server's certificate must have, instead of the dialled one. Needs the
+    /// feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls_server_name = Some(name.into());
         self
     }
 }

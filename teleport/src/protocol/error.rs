@@ -11,6 +11,7 @@ pub struct ProtocolError(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    Foreign(&'static str),
     Malformed(String),
     OverLimit { size: u64, limit: usize },
 }
@@ -27,6 +28,11 @@ impl ProtocolError {
         Self(Kind::OverLimit { size, limit })
     }
 
+    /// The bytes belong to something else than packets; `text` says to what.
+    pub(crate) fn foreign(text: &'static str) -> Self {
+        Self(Kind::Foreign(text))
+    }
+
     /// The packet is larger than allowed.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
@@ -37,6 +43,7 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Kind::Foreign(text) => f.write_str(text),
             Kind::Malformed(text) => write!(f, "malformed packet: {text}"),
             Kind::OverLimit { size, limit } => {
                 write!(

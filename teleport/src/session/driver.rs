@@ -63,8 +63,10 @@ pub(crate) struct Driver<I> {
     parting: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
     put_off: bool,
-    /// The stream was full at the last write, since then; for the write timeout.
+    /// The stream was full at the last write or flush, since then; for the write timeout.
     stalled: Option<Instant>,
+    /// The stream has a buffer of its own, and something is in it: all is written, and not all is out.
+    unflushed: bool,
     /// Packets came since the last tick.
     received: bool,
     /// Bytes went since the last tick.
@@ -106,6 +108,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             parting: false,
             put_off: false,
             stalled: None,
+            unflushed: false,
             received: false,
             sent: false,
             last_received: Instant::now(),
@@ -149,7 +152,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if shared.phase() == Phase::Ended {
             return Poll::Ready(());
         }
-        if self.flush.is_empty() && shared.is_drained() {
+        if self.is_all_out() && shared.is_drained() {
             if self.parting || !self.take_leave(&shared) {
                 return Poll::Ready(());
             }
@@ -204,8 +207,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             match self.inbox.poll_read(cx, &mut self.io) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => {
-                    self.reading = false;
-                    shared.end(Phase::Finishing, Reason::Peer);
+                    let foreign = self.inbox.foreign();
+                    let reason =
+                        foreign.map_or(Reason::Peer, |error| Reason::Protocol(error.into()));
+                    self.stop_reading(shared, reason);
                     return false;
                 }
                 Poll::Ready(Ok(_)) => {}
@@ -354,9 +359,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
             }
         }
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_flush(cx) {
-            shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                self.stalled = None;
+            }
+            Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
+            Poll::Pending => {
+                self.unflushed = true;
+                self.stalled.get_or_insert_with(Instant::now);
+            }
         }
+    }
+
+    fn is_all_out(&self) -> bool {
+        self.flush.is_empty() && !self.unflushed
     }
 
     /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at

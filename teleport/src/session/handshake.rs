@@ -121,7 +121,10 @@ impl<'a> Handshake<'a> {
             let (inbox, io) = (&mut *self.inbox, &mut *self.io);
             let read = poll_fn(|cx| inbox.poll_read(cx, &mut Pin::new(&mut *io))).await;
             match read {
-                Ok(0) => return Err(self.error("", Error::closed("handshake", None))),
+                Ok(0) => {
+                    let cause = self.inbox.foreign().map(Into::into);
+                    return Err(self.error("", Error::closed("handshake", cause)));
+                }
                 Ok(_) => {}
                 Err(error) => {
                     return Err(self.error("", Error::closed("handshake", Some(error.into()))));

@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     codec::{Decode, Encode, probe},
-    socket::transport::Addr,
+    socket::{tls::TlsInfo, transport::Addr},
 };
 
 /// One connection to another peer: pulls and pushes in both directions, any number at a time.
@@ -131,6 +131,14 @@ impl Session {
     #[must_use]
     pub fn local_addr(&self) -> &Addr {
         &self.0.local
+    }
+
+    /// What the TLS handshake has found out, the other side's certificate above all; `None` if there is no TLS.
+    ///
+    /// Also `None` where the application has brought the stream, see [`Peer::serve_conn`](crate::Peer::serve_conn).
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.0.tls.as_deref()
     }
 
     /// Values that the application keeps with this session.

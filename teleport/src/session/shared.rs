@@ -28,6 +28,7 @@ use crate::{
     protocol::{HeaderCodec, Limits, Protocol, ProtocolError},
     socket::{
         outbox::{Flush, Outbox},
+        tls::TlsInfo,
         transport::Addr,
     },
     status::Status,
@@ -103,6 +104,7 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<Env>,
     pub(super) local: Addr,
     pub(super) peer: Addr,
+    pub(super) tls: Option<Box<TlsInfo>>,
     pub(super) values: Values,
     /// Handlers that their callers can stop, by sequence number.
     stoppable: Mutex<HashMap<u64, Arc<Scope>>>,
@@ -225,7 +227,13 @@ pub(crate) enum Frame<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(id: Arc<str>, env: Arc<Env>, local: Addr, peer: Addr) -> Self {
+    pub(crate) fn new(
+        id: Arc<str>,
+        env: Arc<Env>,
+        local: Addr,
+        peer: Addr,
+        tls: Option<Box<TlsInfo>>,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -249,6 +257,7 @@ impl Shared {
             env,
             local,
             peer,
+            tls,
             values: Values::default(),
             stoppable: Mutex::default(),
             announced: AtomicBool::new(false),

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
+use super::tls;
 use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
 
 /// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
@@ -46,11 +47,23 @@ impl Inbox {
             let bytes = self.wanted.max(1);
             return Ok(Decoded::NeedMore { bytes });
         }
-        let decoded = protocol.decode(&mut self.buffer, limits);
-        if let Ok(Decoded::NeedMore { bytes }) = decoded {
-            self.wanted = bytes;
+        let mut decoded = protocol.decode(&mut self.buffer, limits);
+        match &mut decoded {
+            Ok(Decoded::NeedMore { bytes }) => self.wanted = *bytes,
+            Ok(Decoded::Packet(_)) => {}
+            Err(error) => {
+                if let Some(foreign) = self.foreign() {
+                    *error = foreign;
+                }
+            }
         }
         decoded
+    }
+
+    /// What the other side speaks instead of the protocol, if what it has sent last is no packet and is known.
+    #[cold]
+    pub(crate) fn foreign(&self) -> Option<ProtocolError> {
+        tls::spoken_in(&self.buffer).map(ProtocolError::foreign)
     }
 
     /// Makes these the next packets, in this order.

@@ -4,4 +4,5 @@ pub(crate) mod hang_up;
 pub(crate) mod inbox;
 pub(crate) mod outbox;
 pub(crate) mod scratch;
+pub(crate) mod tls;
 pub(crate) mod transport;

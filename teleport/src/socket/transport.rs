@@ -8,6 +8,9 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(feature = "tls")]
+use super::tls::{TlsInfo, TlsStream};
+
 /// Where one end of a connection is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -16,19 +19,27 @@ pub enum Addr {
     Named(String),
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A TCP address where TLS is spoken.
+    Tls(SocketAddr),
     /// A Unix socket; `None` is an end without a path, which is what clients have.
     #[cfg(unix)]
     Unix(Option<PathBuf>),
 }
 
 impl Addr {
-    /// The IP address, of a TCP end.
+    /// The IP address and the port, of a TCP end with or without TLS.
     #[must_use]
-    pub fn ip(&self) -> Option<std::net::IpAddr> {
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(addr) => Some(addr.ip()),
+            Self::Tcp(addr) | Self::Tls(addr) => Some(*addr),
             _ => None,
         }
+    }
+
+    /// The IP address, of a TCP end with or without TLS.
+    #[must_use]
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        self.socket_addr().map(|addr| addr.ip())
     }
 }
 
@@ -37,6 +48,7 @@ impl fmt::Display for Addr {
         match self {
             Self::Named(name) => f.write_str(name),
             Self::Tcp(addr) => addr.fmt(f),
+            Self::Tls(addr) => write!(f, "tls://{addr}"),
             #[cfg(unix)]
             Self::Unix(Some(path)) => write!(f, "unix://{}", path.display()),
             #[cfg(unix)]
@@ -45,34 +57,63 @@ impl fmt::Display for Addr {
     }
 }
 
-/// What an address text asks for: `host:port`, `tcp://host:port` or `unix:///path`.
+/// What an address text asks for.
 #[derive(Debug)]
 enum Target<'a> {
+    /// `host:port`: TLS if this side has what it needs for it.
+    Host(&'a str),
     Tcp(&'a str),
+    Tls(&'a str),
     #[cfg(unix)]
     Unix(&'a str),
 }
 
+const FORMS: &str = "write host:port, tcp://host:port, tls://host:port or unix:///path";
+
 fn target(address: &str) -> io::Result<Target<'_>> {
-    let unknown = |scheme: &str| {
-        let text = format!(
-            "`{scheme}://` is not a transport; write host:port, tcp://host:port or unix:///path"
-        );
-        io::Error::new(io::ErrorKind::InvalidInput, text)
-    };
     match address.split_once("://") {
-        None => Ok(Target::Tcp(address)),
+        None => Ok(Target::Host(address)),
         Some(("tcp", host)) => Ok(Target::Tcp(host)),
+        Some(("tls", host)) => Ok(Target::Tls(host)),
         #[cfg(unix)]
         Some(("unix", path)) => Ok(Target::Unix(path)),
-        Some((scheme, _)) => Err(unknown(scheme)),
+        Some((scheme, _)) => Err(unusable(format!(
+            "`{scheme}://` is not a transport; {FORMS}"
+        ))),
     }
 }
 
+fn unusable(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+/// What TLS lacks where an address asks for it and `missing` is not there.
+fn no_tls(missing: &str) -> io::Error {
+    match cfg!(feature = "tls") {
+        true => unusable(format!("there is {missing}")),
+        false => {
+            unusable("this program is built without TLS: enable the feature `tls` of teleport")
+        }
+    }
+}
+
+/// The host of a TCP address, without scheme and port.
+#[cfg(feature = "tls")]
+pub(crate) fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host)
+}
+
+/// A connected byte stream.
 /// Whether an address can be listened at, as far as its text tells.
 pub(crate) fn check(address: &str) -> io::Result<()> {
     let problem = match target(address)? {
-        Target::Tcp(host) => match host.rsplit_once(':') {
+        Target::Tls(_) if cfg!(not(feature = "tls")) => return Err(no_tls(CERTIFICATE)),
+        Target::Host(host) | Target::Tcp(host) | Target::Tls(host) => match host.rsplit_once(':') {
             None => "it has no port",
             Some(("", _)) => "it has no host, which is 0.0.0.0 or [::] for all",
             Some((_, port)) if port.parse::<u16>().is_err() => "its port is no number up to 65535",
@@ -86,48 +127,62 @@ pub(crate) fn check(address: &str) -> io::Result<()> {
         #[cfg(unix)]
         Target::Unix(_) => return Ok(()),
     };
-    let text = format!("{problem}; write host:port, tcp://host:port or unix:///path");
-    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    Err(unusable(format!("{problem}; {FORMS}")))
 }
 
-/// A connected byte stream with the addresses of its ends.
+/// A connected byte stream.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(TlsStream, Box<TlsInfo>),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
-/// Connects. No time limit of its own.
-pub(crate) async fn connect(address: &str) -> io::Result<(Stream, Addr, Addr)> {
-    match target(address)? {
-        Target::Tcp(host) => {
-            let stream = TcpStream::connect(host).await?;
-            stream.set_nodelay(true)?;
-            let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
-            Ok((Stream::Tcp(stream), Addr::Tcp(local), Addr::Tcp(peer)))
-        }
+/// Connects; gives the addresses of this and of the other end. No time limit of its own. `secure`: this side has what TLS
+/// needs. Whether it is to be spoken is told by the addresses; its handshake is the caller's.
+pub(crate) async fn connect(address: &str, secure: bool) -> io::Result<(Stream, Addr, Addr)> {
+    let (host, addr): (_, fn(SocketAddr) -> Addr) = match target(address)? {
+        Target::Host(host) if secure => (host, Addr::Tls),
+        Target::Host(host) | Target::Tcp(host) => (host, Addr::Tcp),
+        Target::Tls(host) if secure => (host, Addr::Tls),
+        Target::Tls(_) => return Err(no_tls(TRUST)),
         #[cfg(unix)]
         Target::Unix(path) => {
             let stream = UnixStream::connect(path).await?;
             let peer = Addr::Unix(Some(path.into()));
-            Ok((Stream::Unix(stream), Addr::Unix(None), peer))
+            return Ok((Stream::Unix(stream), Addr::Unix(None), peer));
         }
-    }
+    };
+    let stream = TcpStream::connect(host).await?;
+    stream.set_nodelay(true)?;
+    let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+    Ok((Stream::Tcp(stream), addr(local), addr(peer)))
 }
+
+const TRUST: &str = "nothing to trust the other side's certificate by: set tls_ca_file, or give a client configuration";
+const CERTIFICATE: &str =
+    "no certificate to show: set tls_cert_file and tls_key_file, or give a server configuration";
 
 /// Accepts connections at one address.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener, PathBuf),
 }
 
 impl Listener {
-    pub(crate) async fn bind(address: &str) -> io::Result<Self> {
+    /// `secure`: this side has what TLS needs.
+    pub(crate) async fn bind(address: &str, secure: bool) -> io::Result<Self> {
         match target(address)? {
-            Target::Tcp(host) => Ok(Self::Tcp(TcpListener::bind(host).await?)),
+            Target::Host(host) | Target::Tls(host) if secure => {
+                Ok(Self::Tls(TcpListener::bind(host).await?))
+            }
+            Target::Host(host) | Target::Tcp(host) => Ok(Self::Tcp(TcpListener::bind(host).await?)),
+            Target::Tls(_) => Err(no_tls(CERTIFICATE)),
             #[cfg(unix)]
             Target::Unix(path) => {
                 remove_stale_socket(path);
@@ -139,18 +194,25 @@ impl Listener {
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match self {
             Self::Tcp(listener) => Ok(Addr::Tcp(listener.local_addr()?)),
+            Self::Tls(listener) => Ok(Addr::Tls(listener.local_addr()?)),
             #[cfg(unix)]
             Self::Unix(_, path) => Ok(Addr::Unix(Some(path.clone()))),
         }
     }
 
-    /// Waits for a connection. Dropping the future loses none.
+    /// Waits for a connection; gives it with the address of its other end. Dropping the future loses none. The handshake
+    /// of TLS is the caller's: here it would keep others waiting.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Addr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Addr::Tcp(peer)))
+            }
+            Self::Tls(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Addr::Tls(peer)))
             }
             #[cfg(unix)]
             Self::Unix(listener, _) => {
@@ -176,5 +238,22 @@ fn remove_stale_socket(path: &str) {
     let is_socket = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         fs::remove_file(path).ok();
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_what_is_left_without_scheme_and_port() {
+        for (address, expected) in [
+            ("example.org:9090", "example.org"),
+            ("tls://example.org:9090", "example.org"),
+            ("tls://[::1]:9090", "::1"),
+            ("10.0.0.1:1", "10.0.0.1"),
+        ] {
+            assert_eq!(host(address), expected);
+        }
     }
 }

@@ -40,6 +40,10 @@ pub(super) const KEYS: &[Key] = &[
     key("print_bodies", Some("print_body"), |to, node| switch(&mut to.print_bodies, read::flag(node))),
     key("print_bodies.most", None, |to, node| put(&mut to.print_bodies.get_or_insert_default().most, read::size(node))),
     key("print_bodies.hidden", None, |to, node| put(&mut to.print_bodies.get_or_insert_default().hidden, read::texts(node))),
+    key("tls_cert_file", Some("tls_cert_file"), |to, node| put(&mut to.tls_cert_file, read::file(node))),
+    key("tls_key_file", Some("tls_key_file"), |to, node| put(&mut to.tls_key_file, read::file(node))),
+    key("tls_client_ca_file", None, |to, node| put(&mut to.tls_client_ca_file, read::file(node))),
+    key("tls_ca_file", None, |to, node| put(&mut to.tls_ca_file, read::file(node))),
 ];
 
 const fn key(

@@ -1,6 +1,6 @@
 //! From a [`Node`] to the value of a field. Whether the value is in bounds is `PeerConfig::mistakes`' business.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::node::{Mistake, Node, Value, shown};
 use crate::{codec::CodecId, protocol::HeaderCodec, socket::transport};
@@ -44,6 +44,14 @@ pub(super) fn time_limit(node: &Node) -> Result<Option<Duration>, Mistake> {
 pub(super) fn time(node: &Node) -> Result<Duration, Mistake> {
     let rule = r#"write a time such as "500ms", "3m" or "1h 30m""#;
     parse_time(node).ok_or_else(|| node.mistake(rule))
+}
+
+/// A path, or nothing.
+pub(super) fn file(node: &Node) -> Result<Option<PathBuf>, Mistake> {
+    let path = node
+        .text()
+        .ok_or_else(|| node.mistake("write the path of a file"))?;
+    Ok(Some(PathBuf::from(path)).filter(|_| !path.is_empty()))
 }
 
 pub(super) fn header_codec(node: &Node) -> Result<HeaderCodec, Mistake> {
