@@ -1,6 +1,7 @@
 //! What the tests share: the recordings of a Go peer, the routes that it served, peers that are connected by a pipe,
-//! handlers that wait for the test's word, and what is logged.
+//! handlers that wait for the test's word, certificates, and what is logged.
 
+pub mod authority;
 pub mod contract;
 pub mod gate;
 pub mod log;

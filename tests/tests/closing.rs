@@ -18,7 +18,7 @@ use teleport_tests::{
     pair::{Pair, connect, pair, peer},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf},
     sync::oneshot,
     time::Instant,
 };
@@ -362,6 +362,43 @@ async fn a_peer_that_does_not_read_is_cut_after_the_write_timeout() {
     assert_eq!(start.elapsed().as_secs(), 10);
     assert!(error.is_closed(), "{error}");
     session.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_with_a_buffer_still_holds_at_the_close_is_written_however_long_that_takes() {
+    let client = peer(PeerConfig::default(), Router::new());
+    let (mut other, stream) = tokio::io::duplex(64);
+    let stream = BufWriter::with_capacity(1 << 20, stream);
+    let session = client.serve_conn(stream).await.expect("a session");
+    for _ in 0..10 {
+        let body = Raw(vec![b'x'; 100].into());
+        session.push("/nobody", body).await.expect("taken");
+    }
+    session.start_closing();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut all = Vec::new();
+    other.read_to_end(&mut all).await.expect("all");
+    let bodies = all.iter().filter(|byte| **byte == b'x').count();
+    assert_eq!(bodies, 1000);
+    session.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_does_not_get_its_buffer_out_is_cut_after_the_write_timeout() {
+    let config = PeerConfig {
+        write_timeout: Some(Duration::from_secs(10)),
+        ..PeerConfig::default()
+    };
+    let client = peer(config, Router::new());
+    let (_never_read, stream) = tokio::io::duplex(64);
+    let stream = BufWriter::with_capacity(1 << 20, stream);
+    let session = client.serve_conn(stream).await.expect("a session");
+    let start = Instant::now();
+    let body = Raw(vec![0; 100].into());
+    session.push("/nobody", body).await.expect("taken");
+    session.closed().await;
+    // One second more is for the end of the stream itself.
+    assert_eq!(start.elapsed().as_secs(), 11);
 }
 
 #[tokio::test]
