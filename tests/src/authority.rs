@@ -30,14 +30,21 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Authority {
     /// A new one, which nobody trusts yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("authority {number}"))
+    }
+
+    /// As [`new`](Self::new), with a name that others may have too.
     ///
     /// # Panics
     /// The folder for temporary files cannot be written.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn named(name: &str) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("teleport-test-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(&name);
+        let folder = format!("teleport-test-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
         fs::create_dir(&folder).expect("a new folder");
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();

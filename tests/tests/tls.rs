@@ -364,6 +364,23 @@ async fn certificates_of_servers_that_do_not_hold_are_refused_and_both_sides_are
 }
 
 #[tokio::test]
+async fn an_authority_with_the_name_of_another_is_not_taken_for_it() {
+    let log = Log::start();
+    let name = "the same";
+    let (authority, impostor) = (Authority::named(name), Authority::named(name));
+    let (_server, listening) = listen(server_config(&impostor.issue("server"), &[ANY])).await;
+    let address = listening.address();
+    let error = client(client_config(&authority)).dial(&address).await;
+    let error = all(&error.expect_err("refused"));
+    assert!(
+        error.contains("perhaps another one of that name"),
+        "{error}"
+    );
+    let line = log.line("connection refused").await;
+    assert!(line.contains("refuses this side's certificate"), "{line}");
+}
+
+#[tokio::test]
 async fn the_name_to_expect_can_differ_from_the_dialled_one() {
     let authority = Authority::new();
     let elsewhere = authority.issue_with("server", |params| {

@@ -203,3 +203,26 @@ fn without_tls(file: &Option<PathBuf>) -> Option<String> {
             .to_owned()
     })
 }
+
+#[cfg(all(test, not(feature = "tls")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_a_configuration_that_asks_for_it_is_refused() {
+        let mut config = PeerConfig {
+            tls_cert_file: Some("".into()),
+            ..PeerConfig::default()
+        };
+        assert_eq!(config.mistakes(), [], "an empty path is none");
+        config.tls_client_ca_file = Some("ca.pem".into());
+        config.listen.push("tls://127.0.0.1:0".into());
+        let mistakes = config.mistakes();
+        let [("listen", first), ("tls_client_ca_file", second)] = &mistakes[..] else {
+            panic!("both are told: {mistakes:?}")
+        };
+        for text in [first, second] {
+            assert!(text.contains("enable the feature `tls`"), "{text}");
+        }
+    }
+}

@@ -90,6 +90,9 @@ fn explain_certificate(role: Role, error: &CertificateError) -> &'static str {
             "the other side's certificate comes from no issuer that this side trusts: put the issuer's into \
              tls_client_ca_file"
         }
+        (CertificateError::BadSignature, _) => {
+            "the other side's certificate is not signed by the authority that it names: perhaps another one of that name"
+        }
         (
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             _,
@@ -141,6 +144,7 @@ fn explain_alert(role: Role, alert: AlertDescription) -> Option<&'static str> {
             AlertDescription::BadCertificate
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::UnsupportedCertificate,
             _,
         ) => Some(
