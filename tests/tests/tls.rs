@@ -689,7 +689,7 @@ fn files_that_cannot_be_used_are_errors_of_the_build_that_name_them() {
             },
             "tls_cert_file",
             &one.cert,
-            "needs tls_key_file",
+            "needs `tls_key_file`",
         ),
         (
             PeerConfig {
@@ -698,13 +698,13 @@ fn files_that_cannot_be_used_are_errors_of_the_build_that_name_them() {
             },
             "tls_client_ca_file",
             &authority.file(),
-            "needs tls_cert_file",
+            "needs `tls_cert_file`",
         ),
     ];
     for (config, field, path, problem) in cases {
         let error = Peer::builder().config(config).build();
         let error = all(&error.expect_err(problem));
-        let file = format!("{field} `{}`", path.display());
+        let file = format!("`{field}` is {path:?}");
         assert!(error.contains(&file), "{file}: {error}");
         assert!(error.contains(problem), "{problem}: {error}");
     }

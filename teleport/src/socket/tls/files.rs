@@ -68,8 +68,8 @@ impl Files<'_> {
     /// Finds what would be without effect, which here means: less safe than its author thinks.
     fn check(&self, ready: &Configs) -> Result<(), FileError> {
         match (self.cert, self.key) {
-            (Some(file), None) => return Err(file.error("needs tls_key_file beside it")),
-            (None, Some(file)) => return Err(file.error("needs tls_cert_file beside it")),
+            (Some(file), None) => return Err(file.error("needs `tls_key_file` beside it")),
+            (None, Some(file)) => return Err(file.error("needs `tls_cert_file` beside it")),
             _ => {}
         }
         if let Some(file) = self.client_ca {
@@ -77,7 +77,7 @@ impl Files<'_> {
                 return Err(file.error("has no effect beside a ready server configuration"));
             }
             if self.cert.is_none() {
-                return Err(file.error("needs tls_cert_file and tls_key_file beside it"));
+                return Err(file.error("needs `tls_cert_file` and `tls_key_file` beside it"));
             }
         }
         if let (Some(file), Some(_)) = (self.ca, &ready.client) {
@@ -103,7 +103,7 @@ impl<'a> Identity<'a> {
         let chain = cert.certificates()?;
         let secret = PrivateKeyDer::from_pem_slice(&key.read()?).map_err(|error| {
             key.because(
-                "holds no private key that can be read; it must be PEM and not encrypted",
+                "holds no private key that can be read: write PEM, not encrypted",
                 error,
             )
         })?;
@@ -119,14 +119,14 @@ impl<'a> Identity<'a> {
         match error {
             rustls::Error::InconsistentKeys(_) => {
                 let text = format!(
-                    "is not the key of the first certificate in `{}`",
-                    self.cert.path.display()
+                    "is not the key of the first certificate in {:?}",
+                    self.cert.path
                 );
                 self.key.because(text, error)
             }
             error => self
                 .cert
-                .because("cannot be used with the key of tls_key_file", error),
+                .because("cannot be used with the key of `tls_key_file`", error),
         }
     }
 }
@@ -189,7 +189,7 @@ impl File<'_> {
         let found = found.map_err(|error| self.because("is no valid PEM", error))?;
         if found.is_empty() {
             return Err(
-                self.error("holds no certificate; it must be PEM, `-----BEGIN CERTIFICATE-----`")
+                self.error("holds no certificate: write PEM, `-----BEGIN CERTIFICATE-----`")
             );
         }
         Ok(found)
@@ -207,7 +207,7 @@ impl File<'_> {
 
     fn error(self, problem: impl Into<String>) -> FileError {
         FileError {
-            text: format!("{} `{}` {}", self.key, self.path.display(), problem.into()),
+            text: format!("`{}` is {:?}; it {}", self.key, self.path, problem.into()),
             source: None,
         }
     }
