@@ -12,6 +12,7 @@ use crate::{
     session::{
         Pace, Runner, Session, cancel,
         dispatch::{BoxFuture, Dispatch, Outbound},
+        heartbeat,
     },
     status::Status,
     uri::UriError,
@@ -47,6 +48,9 @@ impl RouterDispatch {
     }
 
     fn pull(&self, session: &Session, mut packet: Packet, runner: &mut Runner) {
+        if heartbeat::answer(session, &packet) {
+            return;
+        }
         let room = session.shared().handler_starts();
         let early = self
             .plugins()

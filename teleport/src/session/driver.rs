@@ -19,6 +19,7 @@ use super::{
     Answer, Phase, Runner, Session, Shared,
     dispatch::BoxFuture,
     farewell::{self, Farewell},
+    heartbeat::{self, Due, Pulse},
     shared::Reason,
     turn,
 };
@@ -67,6 +68,8 @@ pub(crate) struct Driver<I> {
     stalled: Option<Instant>,
     /// The stream has a buffer of its own, and something is in it: all is written, and not all is out.
     unflushed: bool,
+    /// Bytes came since the last tick.
+    heard: bool,
     /// Packets came since the last tick.
     received: bool,
     /// Bytes went since the last tick.
@@ -75,6 +78,8 @@ pub(crate) struct Driver<I> {
     /// Since when nothing has happened; `None` once the buffers are trimmed.
     last_busy: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Watches whether the other side lives, if that is wanted.
+    pulse: Option<Pulse>,
 }
 
 /// Stands before the header of each packet.
@@ -93,6 +98,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let dispatch = &session.shared().env.dispatch;
         let whole_answers = dispatch.outbound().is_some();
         let gate = dispatch.before_header(&session);
+        let now = Instant::now();
+        let heartbeat = session.shared().heartbeat.get();
+        let pulse = heartbeat.map(|beat| Pulse::new(*beat, now));
         Self {
             io,
             session,
@@ -109,11 +117,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             put_off: false,
             stalled: None,
             unflushed: false,
+            heard: false,
             received: false,
             sent: false,
-            last_received: Instant::now(),
+            last_received: now,
             last_busy: None,
             timer: None,
+            pulse,
         }
     }
 
@@ -213,7 +223,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.stop_reading(shared, reason);
                     return false;
                 }
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => self.heard = true,
                 Poll::Ready(Err(error)) => {
                     self.reading = false;
                     shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
@@ -287,6 +297,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Err(_) => Err(Status::new(code::INTERNAL, "it panicked")),
             };
             self.gate = Gate::Open;
+            if let Some(pulse) = &mut self.pulse {
+                pulse.heard(Instant::now());
+            }
             if let Err(status) = passed {
                 self.reading = false;
                 shared.end(Phase::Ended, Reason::Refused(status));
@@ -310,6 +323,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     }
                 }
                 let seq = packet.header.seq;
+                if self
+                    .pulse
+                    .as_ref()
+                    .is_some_and(|pulse| pulse.is_answer(seq))
+                {
+                    return true;
+                }
                 let answer = Answer::new(packet, self.whole_answers);
                 self.answers.push((seq, answer));
             }
@@ -382,11 +402,23 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut now = Instant::now();
         if mem::take(&mut self.received) {
             self.last_received = now;
-            shared.note_heard(now);
             self.last_busy = Some(now);
         }
-        if mem::take(&mut self.sent) {
+        let heard = mem::take(&mut self.heard);
+        if heard {
+            shared.note_heard(now);
+        }
+        let sent = mem::take(&mut self.sent);
+        if sent {
             self.last_busy = Some(now);
+        }
+        if let Some(pulse) = &mut self.pulse {
+            if heard {
+                pulse.heard(now);
+            }
+            if sent {
+                pulse.spoke(now);
+            }
         }
         while let Some(due) = self.check_limits(shared, now) {
             match &mut self.timer {
@@ -425,6 +457,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 shared.end(Phase::Ended, Reason::Stalled(limit));
             }
         }
+        if let Some(due) = self.check_pulse(shared, now) {
+            next = earlier(next, due);
+        }
         if let Some(since) = self.last_busy {
             let due = since + TRIM;
             if now < due {
@@ -435,6 +470,27 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
         }
         next
+    }
+
+    /// Asks for a sign of life, or draws the conclusion, if that is due. Gives when to look again.
+    fn check_pulse(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
+        if let Gate::Opening(_) = self.gate {
+            // Plugins hold up the reading: the other side is not to blame.
+            return None;
+        }
+        let pulse = self.pulse.as_mut().filter(|_| self.reading)?;
+        if pulse.due(now) == Due::Ask {
+            pulse.asked(heartbeat::ask(shared), now);
+        }
+        match pulse.due(now) {
+            Due::At(due) => Some(due),
+            Due::Ask => None,
+            Due::Dead(limit) => {
+                self.reading = false;
+                shared.end(Phase::Ended, Reason::Dead(limit));
+                None
+            }
+        }
     }
 
     fn trim(&mut self, shared: &Shared) {
@@ -463,6 +519,9 @@ fn log_end(session: &Session, reason: Option<&Reason>) {
         Some(reason @ (Reason::Protocol(_) | Reason::Unsupported(_) | Reason::Stalled(_))) => {
             let cause = std::error::Error::source(reason).map(ToString::to_string);
             tracing::warn!(peer = %session.peer_addr(), %reason, cause, "session closed");
+        }
+        Some(reason @ Reason::Dead(_)) => {
+            tracing::info!(peer = %session.peer_addr(), %reason, "session closed");
         }
         Some(reason) => tracing::debug!(peer = %session.peer_addr(), %reason, "session closed"),
         None => tracing::debug!(peer = %session.peer_addr(), "session closed"),

@@ -1,10 +1,10 @@
 //! Packets before the session starts: how plugins let the two sides get to know each other.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::Session;
+use super::{Session, heartbeat::Heartbeat};
 use crate::{
     codec::{Choice, CodecId, Decode, Encode, encode_body},
     error::Error,
@@ -131,6 +131,15 @@ impl<'a> Handshake<'a> {
                 }
             }
         }
+    }
+
+    /// Makes the session ask the other side for a sign of life when for `interval` nothing has come from it or gone there, and
+    /// end when for `timeout` after that nothing at all has come; as [`Heartbeat`](crate::plugins::Heartbeat) does for all
+    /// sessions of a peer. Both are brought between a millisecond and 30 days. The first call for a session counts.
+    pub fn set_heartbeat(&mut self, interval: Duration, timeout: Duration) {
+        let heartbeat = Heartbeat::new(interval, timeout);
+        // Set already: that one counts.
+        let _ = self.session.shared().heartbeat.set(heartbeat);
     }
 
     /// Puts packets back that were not for this plugin: they are received again, in this order and before any other, by the

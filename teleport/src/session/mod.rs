@@ -11,6 +11,7 @@ pub(crate) mod driver;
 mod exchange;
 pub(crate) mod farewell;
 pub(crate) mod handshake;
+pub(crate) mod heartbeat;
 pub(crate) mod log;
 mod pending;
 mod pull;
@@ -153,7 +154,7 @@ impl Session {
         self.0.is_open()
     }
 
-    /// How long ago the last packet of the other side came, whatever it was.
+    /// How long ago something last came from the other side, be it a part of a packet.
     #[must_use]
     pub fn silence(&self) -> Duration {
         self.0.heard().elapsed()

@@ -6,7 +6,7 @@ use std::{
     error::Error as StdError,
     fmt, io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -18,6 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     Answer, Values,
     dispatch::Dispatch,
+    heartbeat::Heartbeat,
     log::CallLog,
     pending::{Pending, Progress},
     scope::Scope,
@@ -112,8 +113,10 @@ pub(crate) struct Shared {
     announced: AtomicBool,
     /// The other side has shown that it understands them.
     extended: AtomicBool,
-    /// When the last packet came; for those who ask whether the other side lives.
+    /// When bytes last came; for those who ask whether the other side lives.
     heard: Mutex<Instant>,
+    /// Set in the handshake, if at all.
+    pub(super) heartbeat: OnceLock<Heartbeat>,
 }
 
 struct State {
@@ -147,6 +150,8 @@ pub(crate) enum Refused {
 /// Why a session came to its end.
 #[derive(Clone, Debug)]
 pub(crate) enum Reason {
+    /// No answer to a heartbeat came within this time.
+    Dead(Duration),
     Idle(Duration),
     Io(Arc<io::Error>),
     /// The peer has closed without taking the pulls that it has not answered.
@@ -164,6 +169,10 @@ pub(crate) enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Dead(limit) => write!(
+                f,
+                "the peer gave no sign of life within {limit:?} after a heartbeat"
+            ),
             Self::Idle(limit) => write!(f, "no packet came within the read timeout of {limit:?}"),
             Self::Io(_) => f.write_str("the connection broke"),
             Self::Left => f.write_str("closed by the peer, which did not take the call"),
@@ -263,6 +272,7 @@ impl Shared {
             announced: AtomicBool::new(false),
             extended: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
+            heartbeat: OnceLock::new(),
         }
     }
 
