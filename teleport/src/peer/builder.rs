@@ -107,9 +107,9 @@ impl PeerBuilder {
     /// Makes the peer. The files for TLS are read (it blocks for so long), nothing is opened yet.
     ///
     /// # Errors
-    /// Two handlers have the same route (the error names both), two codecs the same id or name, or fields of the
-    /// configuration are out of bounds. A file for TLS cannot be used, or would be without effect: the error names it and its
-    /// field.
+    /// Two handlers have the same route (the error names both), an alias leads to none, two codecs have the same id or name, or
+    /// fields of the configuration are out of bounds. A file for TLS cannot be used, or would be without effect: the error names
+    /// it and its field.
     pub fn build(self) -> Result<Peer, Error> {
         if let Some(conflict) = self.conflict {
             return Err(Error::config(conflict));
@@ -130,6 +130,7 @@ impl PeerBuilder {
         #[cfg(feature = "tls")]
         let tls = Tls::new(&config, self.tls).map_err(Error::config)?;
         let table = Table::new(self.router, &self.plugins).map_err(|error| match error {
+            TableError::Alias(alias) => Error::config(alias),
             TableError::Conflict(conflict) => Error::config(conflict),
             TableError::Refused(refused) => Error::config(refused),
         })?;

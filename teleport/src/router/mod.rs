@@ -1,20 +1,23 @@
 //! [`Router`]: which handler answers which uri.
 
+mod alias;
 mod dispatch;
 mod handler;
+mod names;
 mod proxy;
 mod table;
 mod unknown;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use self::alias::Alias;
 pub(crate) use self::{
     dispatch::RouterDispatch,
     handler::{PullHandler, PushHandler},
     table::{Table, TableError},
 };
 pub use self::{
-    table::RouteConflict,
+    names::RouteConflict,
     unknown::{UnknownPull, UnknownPush},
 };
 use crate::{
@@ -50,6 +53,8 @@ pub(crate) struct Route<H: ?Sized> {
     pub(crate) handler: Arc<H>,
     /// Outermost first.
     pub(crate) plugins: Plugins,
+    /// Its path may be written in any case.
+    pub(crate) ignore_case: bool,
 }
 
 /// Answers what no route does, below a prefix.
@@ -93,6 +98,7 @@ pub struct Router {
     pub(crate) pushes: Vec<Route<dyn PushHandler>>,
     pub(crate) unknown_pulls: Vec<Unknown<dyn PullHandler>>,
     pub(crate) unknown_pushes: Vec<Unknown<dyn PushHandler>>,
+    aliases: Vec<Alias>,
 }
 
 impl Router {
@@ -107,6 +113,7 @@ impl Router {
         self.pushes.extend(other.pushes);
         self.unknown_pulls.extend(other.unknown_pulls);
         self.unknown_pushes.extend(other.unknown_pushes);
+        self.aliases.extend(other.aliases);
         self
     }
 
@@ -118,6 +125,10 @@ impl Router {
         for info in infos {
             info.uri = uri::join(prefix, &info.uri);
         }
+        for alias in &mut other.aliases {
+            alias.uri = uri::join(prefix, &alias.uri);
+            alias.origin = uri::join(prefix, &alias.origin);
+        }
         for unknown in &mut other.unknown_pulls {
             unknown.prefix = uri::join(prefix, &unknown.prefix);
         }
@@ -125,6 +136,55 @@ impl Router {
             unknown.prefix = uri::join(prefix, &unknown.prefix);
         }
         self.merge(other)
+    }
+
+    /// Gives the route `origin` a further name, for pulls, for pushes, or for both, as there are routes. The query is kept.
+    /// Handlers and replies see the uri that was asked for.
+    ///
+    /// Both are uris within this router: below the prefix, if it is [nested](Self::nest). An alias costs nothing: it is looked
+    /// up like a route. That it leads to no route, to another alias, or has the name of a route, is an error when the peer is
+    /// built.
+    ///
+    /// ```
+    /// use teleport::{PullController, Router, pull_controller};
+    ///
+    /// struct Math;
+    ///
+    /// #[pull_controller]
+    /// impl Math {
+    ///     async fn add(&self, a: i32, b: i32) -> i32 {
+    ///         a + b
+    ///     }
+    /// }
+    ///
+    /// let router = Math.into_router().alias("/sum", "/math/add");
+    /// # teleport::Peer::builder().routes(router).build()?;
+    /// # Ok::<(), teleport::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn alias(mut self, alias: &str, origin: &str) -> Self {
+        self.aliases.push(Alias {
+            uri: uri::join("", alias),
+            origin: uri::join("", origin),
+            location: std::panic::Location::caller(),
+        });
+        self
+    }
+
+    /// Answers the routes that this router has so far, and their aliases, in any spelling of their whole paths as to upper and
+    /// lower case; prefixes that are put in front later are meant too. That is so for the letters A to Z alone: `é` and
+    /// `É` stay two.
+    ///
+    /// Calls in the route's own spelling cost nothing more, others an allocation. Another route or alias that differs in case
+    /// only is an error when the peer is built.
+    pub fn ignore_case(mut self) -> Self {
+        for route in &mut self.pulls {
+            route.ignore_case = true;
+        }
+        for route in &mut self.pushes {
+            route.ignore_case = true;
+        }
+        self
     }
 
     /// Puts a plugin around all routes and unknown handlers that this router has so far. Of several, the one added last
@@ -229,6 +289,7 @@ impl Router {
             info,
             handler: Arc::new(handler::Pull::new(decode, encode, handler)),
             plugins: Vec::new(),
+            ignore_case: false,
         });
     }
 
@@ -243,6 +304,7 @@ impl Router {
             info,
             handler: Arc::new(handler::Push::new(decode, handler)),
             plugins: Vec::new(),
+            ignore_case: false,
         });
     }
 }

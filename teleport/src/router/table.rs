@@ -1,8 +1,16 @@
 //! The finished look-up table of a peer.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{PullHandler, PushHandler, Route, Router, Unknown};
+use super::{
+    PullHandler, PushHandler, Route, RouteConflict, Router, Unknown,
+    alias::{self, Alias, AliasError},
+    names::Names,
+};
 use crate::{
     plugin::{Chain, Hooks, RouteRefused},
     route::{RouteInfo, RouteKind},
@@ -23,6 +31,8 @@ struct Paths<H: ?Sized> {
     plain: Map<H>,
     /// Paths that can be written in a uri only with escapes.
     escaped: Map<H>,
+    /// In lower case, the paths of which any spelling will do.
+    folded: Map<H>,
     /// Longest prefix first.
     unknown: Vec<(String, Endpoint<H>)>,
 }
@@ -46,11 +56,15 @@ pub(crate) struct Endpoint<H: ?Sized> {
 
 impl Table {
     pub(crate) fn new(router: Router, plugins: &Chain) -> Result<Self, TableError> {
-        let infos = router.routes().cloned().collect();
+        let infos: Vec<_> = router.routes().cloned().collect();
+        let is_route = |uri: &str| infos.iter().any(|info| info.uri == uri);
+        alias::check(&router.aliases, is_route).map_err(TableError::Alias)?;
         let unknown = unknowns(router.unknown_pulls, plugins, RouteKind::Pull)?;
-        let pulls = Paths::new(router.pulls, unknown, plugins)?;
+        let mut pulls = Paths::new(unknown);
+        pulls.fill(RouteKind::Pull, router.pulls, plugins, &router.aliases)?;
         let unknown = unknowns(router.unknown_pushes, plugins, RouteKind::Push)?;
-        let pushes = Paths::new(router.pushes, unknown, plugins)?;
+        let mut pushes = Paths::new(unknown);
+        pushes.fill(RouteKind::Push, router.pushes, plugins, &router.aliases)?;
         Ok(Self {
             pulls,
             pushes,
@@ -108,57 +122,102 @@ fn endpoint<H: ?Sized>(
     }
 }
 
+impl<H: ?Sized> Endpoint<H> {
+    /// The same under another name.
+    fn share(&self) -> Self {
+        Self {
+            handler: Arc::clone(&self.handler),
+            chain: Arc::clone(&self.chain),
+            hooked: self.hooked,
+            pace: Arc::clone(&self.pace),
+            cancel: self.cancel,
+            slow_threshold: self.slow_threshold,
+            info: self.info.clone(),
+        }
+    }
+}
+
 impl<H: ?Sized> Paths<H> {
-    fn new(
-        routes: Vec<Route<H>>,
-        unknown: Vec<(String, Endpoint<H>)>,
-        plugins: &Chain,
-    ) -> Result<Self, TableError> {
-        let mut origins: HashMap<String, RouteInfo> = HashMap::with_capacity(routes.len());
-        let mut this = Self {
+    fn new(unknown: Vec<(String, Endpoint<H>)>) -> Self {
+        Self {
             plain: Map::default(),
             escaped: Map::default(),
+            folded: Map::default(),
             unknown,
-        };
+        }
+    }
+
+    fn fill(
+        &mut self,
+        kind: RouteKind,
+        routes: Vec<Route<H>>,
+        plugins: &Chain,
+        aliases: &[Alias],
+    ) -> Result<(), TableError> {
+        let mut names = Names::new(kind);
+        let mut ignoring = HashSet::new();
         for route in routes {
             let Route {
                 info,
                 handler,
                 plugins: inner,
+                ignore_case,
             } = route;
-            if let Some(first) = origins.get(&info.uri) {
-                return Err(TableError::Conflict(RouteConflict {
-                    kind: info.kind,
-                    uri: info.uri.clone(),
-                    first: origin(first),
-                    second: origin(&info),
-                }));
+            let by = format!("{} at {}:{}", info.handler, info.file, info.line);
+            names.take(&info.uri, by, ignore_case)?;
+            if ignore_case {
+                ignoring.insert(info.uri.clone());
             }
-            let plain = Uri::parse(&info.uri).is_ok_and(|uri| uri.path() == info.uri);
-            let map = if plain {
-                &mut this.plain
-            } else {
-                &mut this.escaped
-            };
             let endpoint = Endpoint {
                 cancel: info.cancel,
                 slow_threshold: info.slow_threshold,
                 info: Some(Arc::new(info.clone())),
-                ..endpoint(handler, plugins, &inner, info.kind)
+                ..endpoint(handler, plugins, &inner, kind)
             };
             endpoint
                 .chain
                 .post_route(&info)
                 .map_err(TableError::Refused)?;
-            map.insert(info.uri.as_str().into(), endpoint);
-            origins.insert(info.uri.clone(), info);
+            self.insert(&info.uri, endpoint);
         }
-        Ok(this)
+        for alias in aliases {
+            if let Some(endpoint) = self.known(&alias.origin).map(Endpoint::share) {
+                let ignore_case = ignoring.contains(&alias.origin);
+                names.take(&alias.uri, alias.describe(), ignore_case)?;
+                self.insert(&alias.uri, endpoint);
+            }
+        }
+        for (lower, uri) in names.folded()? {
+            if let Some(endpoint) = self.known(uri).map(Endpoint::share) {
+                self.folded.insert(lower.into(), endpoint);
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, uri: &str, endpoint: Endpoint<H>) {
+        let plain = Uri::parse(uri).is_ok_and(|parsed| parsed.path() == uri);
+        let map = if plain {
+            &mut self.plain
+        } else {
+            &mut self.escaped
+        };
+        map.insert(uri.into(), endpoint);
+    }
+
+    /// What has exactly this path.
+    fn known(&self, path: &str) -> Option<&Endpoint<H>> {
+        self.plain.get(path).or_else(|| self.escaped.get(path))
     }
 
     fn running(&self) -> impl Iterator<Item = (&str, usize)> {
         let known = self.plain.iter().chain(&self.escaped);
         let known = known.map(|(uri, endpoint)| (&**uri, endpoint));
+        // Not again under its other names.
+        let known = known.filter(|(uri, endpoint)| {
+            let info = endpoint.info.as_ref();
+            info.is_some_and(|info| info.uri == *uri)
+        });
         let unknown = self.unknown.iter();
         known
             .chain(unknown.map(|(prefix, endpoint)| (prefix.as_str(), endpoint)))
@@ -172,13 +231,16 @@ impl<H: ?Sized> Paths<H> {
         }
         let uri = Uri::parse(uri)?;
         let path = uri.path();
-        let known = self.plain.get(&*path).or_else(|| self.escaped.get(&*path));
+        let known = self.known(&path).or_else(|| self.in_any_case(&path));
         Ok(known.or_else(|| longest(&self.unknown, &path)))
     }
-}
 
-fn origin(info: &RouteInfo) -> String {
-    format!("{} at {}:{}", info.handler, info.file, info.line)
+    fn in_any_case(&self, path: &str) -> Option<&Endpoint<H>> {
+        if self.folded.is_empty() {
+            return None;
+        }
+        self.folded.get(&*path.to_ascii_lowercase())
+    }
 }
 
 fn unknowns<H: ?Sized>(
@@ -223,32 +285,13 @@ fn longest<'a, H: ?Sized>(
 /// Why there is no table.
 #[derive(Debug)]
 pub(crate) enum TableError {
+    Alias(Box<AliasError>),
     Conflict(RouteConflict),
     Refused(RouteRefused),
 }
 
-/// Two handlers for the same uri. The source of the error that building a peer gives.
-#[derive(Clone, Debug)]
-pub struct RouteConflict {
-    kind: RouteKind,
-    uri: String,
-    first: String,
-    second: String,
-}
-
-impl fmt::Display for RouteConflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            uri,
-            first,
-            second,
-        } = self;
-        write!(
-            f,
-            "two {kind} handlers for {uri}: {first}, and {second}; nest one of them, or give it another uri"
-        )
+impl From<RouteConflict> for TableError {
+    fn from(conflict: RouteConflict) -> Self {
+        Self::Conflict(conflict)
     }
 }
-
-impl std::error::Error for RouteConflict {}
