@@ -158,6 +158,23 @@ impl Plugin for Polite {
     }
 }
 
+fn announcing() -> PeerConfig {
+    PeerConfig {
+        announce: true,
+        ..PeerConfig::default()
+    }
+}
+
+async fn listening_gate() -> (Peer, String) {
+    let server = Peer::builder()
+        .listen_at("127.0.0.1:0")
+        .routes(Gate::default().routes())
+        .build()
+        .expect("a peer");
+    let address = server.listen().await.expect("a free port").address();
+    (server, address)
+}
+
 async fn dialling(
     greeter: &Greeter,
 ) -> (
@@ -176,7 +193,8 @@ async fn dialling(
         .build()
         .expect("a peer");
     let address = server.listen().await.expect("a free port").address();
-    let client = Peer::builder().plugin(Polite).build().expect("a peer");
+    let client = Peer::builder().config(announcing()).plugin(Polite);
+    let client = client.build().expect("a peer");
     let dial = tokio::spawn(async move { client.dial(&address).await });
     greeter.asked.acquire().await.expect("open").forget();
     (server, dial)
@@ -194,10 +212,48 @@ async fn a_handshake_under_way_is_waited_for_and_ends_in_a_session_that_closes_i
     }
     greeter.allowed.add_permits(1);
     let session = dial.await.expect("no panic").expect("not refused");
-    closing.await;
-    assert_eq!(server.session_count(), 0);
-    let error = GateClient::new(&session).open_road(1).await;
+    let client = GateClient::new(&session);
+    let (error, ()) = tokio::join!(client.open_road(1), closing);
     assert_eq!(error.expect_err("not taken").code(), 100);
+    assert_eq!(server.session_count(), 0);
+}
+
+#[tokio::test]
+async fn who_connects_at_the_last_moment_hears_that_its_first_call_was_not_taken() {
+    let (server, address) = listening_gate().await;
+    let client = Peer::builder()
+        .config(announcing())
+        .build()
+        .expect("a peer");
+    let session = client.dial(&address).await.expect("somebody listens");
+    while server.session_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut closing = std::pin::pin!(server.close());
+    tokio::select! {
+        biased;
+        () = &mut closing => panic!("it waits for the first call"),
+        () = std::future::ready(()) => {}
+    }
+    let client = GateClient::new(&session);
+    let (error, ()) = tokio::join!(client.open_road(1), closing);
+    let error = error.expect_err("not taken");
+    assert!(error.is_closed() && error.code() == 100, "{error}");
+    assert_eq!(server.session_count(), 0);
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_is_not_waited_for_long() {
+    let (server, address) = listening_gate().await;
+    let silent = tokio::net::TcpStream::connect(address).await;
+    while server.session_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    server.close().await;
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    drop(silent);
 }
 
 #[tokio::test]

@@ -235,11 +235,12 @@ impl Peer {
             }
             return Err(Error::rejected(side.action(), status));
         }
+        let connected = guard.is_some();
         let guard = match guard {
             Some(guard) => guard,
             None => self.guard()?,
         };
-        entry.adopt(io, inbox, guard);
+        entry.adopt(io, inbox, connected, guard);
         Ok(session)
     }
 }
@@ -267,7 +268,7 @@ struct Entry {
 
 impl Entry {
     /// Enters the session and starts its task.
-    fn adopt<I>(mut self, io: I, inbox: Inbox, guard: Guard)
+    fn adopt<I>(mut self, io: I, inbox: Inbox, connected: bool, guard: Guard)
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -283,7 +284,7 @@ impl Entry {
             Stage::Closing => session.start_closing(),
             Stage::Cut => session.abort(),
         }
-        let driver = Driver::new(io, session.clone(), inbox);
+        let driver = Driver::new(io, session.clone(), inbox, connected);
         tokio::spawn(async move {
             driver.run().await;
             let session = self.session.clone();

@@ -33,8 +33,8 @@ use crate::{
 const TURN: Duration = Duration::from_micros(500);
 /// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
 const READS: usize = 8;
-/// How long a closing side waits for the other one to close too. Long enough for the last replies to get across, no longer,
-/// for the other side may have vanished.
+/// How long a closing side waits for the other one to close too, or for the first packet of one that has just connected. Long
+/// enough for the last replies to get across, no longer, for the other side may have vanished.
 const PARTING: Duration = Duration::from_secs(3);
 /// Buffers that a burst has grown are given back after so long without one.
 const TRIM: Duration = Duration::from_secs(1);
@@ -60,6 +60,8 @@ pub(crate) struct Driver<I> {
     /// Bytes that the outbox had room for when the turn began.
     room: usize,
     reading: bool,
+    /// The other side has just connected, so its first packet is on the way, until then.
+    awaited: Option<Instant>,
     /// All is done that was to be done.
     parting: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
@@ -94,7 +96,8 @@ enum Gate {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
-    pub(crate) fn new(io: I, session: Session, inbox: Inbox) -> Self {
+    /// `connected`: the other side has just connected to a listener.
+    pub(crate) fn new(io: I, session: Session, inbox: Inbox, connected: bool) -> Self {
         let dispatch = &session.shared().env.dispatch;
         let whole_answers = dispatch.outbound().is_some();
         let gate = dispatch.before_header(&session);
@@ -113,6 +116,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             runner: Runner::new(),
             room: 0,
             reading: true,
+            awaited: connected.then(|| Instant::now() + PARTING),
             parting: false,
             put_off: false,
             stalled: None,
@@ -162,7 +166,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if shared.phase() == Phase::Ended {
             return Poll::Ready(());
         }
-        if self.is_all_out() && shared.is_drained() {
+        if self.is_all_out() && shared.is_drained() && !self.awaits_first(&shared) {
             if self.parting || !self.take_leave(&shared) {
                 return Poll::Ready(());
             }
@@ -174,6 +178,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Who connects at the last moment is about to call, and is refused in words instead of cut off.
+    fn awaits_first(&self, shared: &Shared) -> bool {
+        self.awaited.is_some() && shared.phase() == Phase::Draining
     }
 
     /// Says that what the other side has sent and got no reply to was not taken. `false` if there is nobody to tell.
@@ -268,6 +277,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Ok(Decoded::NeedMore { .. }) => return true,
                 Ok(Decoded::Packet(packet)) => {
                     self.received = true;
+                    self.awaited = None;
                     if let Gate::Open = self.gate {
                         self.gate = Gate::Closed;
                     }
@@ -440,6 +450,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Acts on what is due, and tells when to look again.
     fn check_limits(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
         let mut next = None;
+        if let Some(due) = self.awaited.filter(|_| !shared.is_open()) {
+            if now < due {
+                next = earlier(next, due);
+            } else {
+                self.awaited = None;
+            }
+        }
         if let Some(limit) = shared.env.read_timeout.filter(|_| self.reading) {
             let due = self.last_received + limit;
             if now < due {
