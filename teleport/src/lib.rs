@@ -46,6 +46,7 @@
 //! |---|---|---|
 //! | `macros` | yes | the two attribute macros |
 //! | `signal` | yes | `signal::shutdown` |
+//! | `restart` | no | on Unix: `restart`, which lets a new process take over without refusing a connection; sockets from systemd |
 //! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
 //! | `tls` | no | `tls://host:port`, with rustls; see [`PeerConfig`] for the files, [`Session::tls`] for who is there |
 //!
@@ -68,10 +69,14 @@
 pub mod codec;
 mod context;
 mod error;
+#[cfg(all(unix, feature = "restart"))]
+mod inherit;
 mod peer;
 mod plugin;
 pub mod plugins;
 pub mod protocol;
+#[cfg(all(unix, feature = "restart"))]
+pub mod restart;
 mod route;
 mod router;
 mod session;

@@ -19,6 +19,42 @@ pub async fn shutdown() {
     Stop::watch().received().await;
 }
 
+/// Waits for SIGUSR2, which asks for a restart; see [`restart`](crate::restart).
+///
+/// From the first poll on the signal no longer ends the process by itself. If it cannot be watched, that is logged and the
+/// future never ends.
+///
+/// # Cancel safety
+/// Dropping the future forgets signals that came after its last poll.
+#[cfg(all(unix, feature = "restart"))]
+pub async fn restart() {
+    Restart::watch().received().await;
+}
+
+/// The signal that asks for a restart, watched from its creation on.
+#[cfg(all(unix, feature = "restart"))]
+pub(crate) struct Restart(io::Result<tokio::signal::unix::Signal>);
+
+#[cfg(all(unix, feature = "restart"))]
+impl Restart {
+    pub(crate) fn watch() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Self(signal(SignalKind::user_defined2()))
+    }
+
+    /// The next one.
+    pub(crate) async fn received(&mut self) {
+        match &mut self.0 {
+            Ok(signal) => {
+                signal.recv().await;
+                tracing::info!("asked to restart");
+            }
+            Err(error) => unwatched(error).await,
+        }
+    }
+}
+
 /// The signals that ask for the end, watched from its creation on.
 pub(crate) struct Stop(io::Result<imp::Stop>);
 

@@ -9,13 +9,14 @@ use std::{
 
 const LAYERS: &[(&str, &[&str])] = &[
     ("uri", &[]),
+    ("inherit", &[]),
     ("signal", &[]),
     ("status", &[]),
     ("route", &[]),
     ("error", &["status"]),
     ("codec", &["status"]),
     ("protocol", &["codec"]),
-    ("socket", &["protocol"]),
+    ("socket", &["inherit", "protocol"]),
     (
         "session",
         &["codec", "error", "protocol", "socket", "status"],
@@ -37,10 +38,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "peer",
         &[
-            "codec", "context", "error", "plugin", "protocol", "route", "router", "session",
-            "signal", "socket", "status",
+            "codec", "context", "error", "inherit", "plugin", "protocol", "route", "router",
+            "session", "signal", "socket", "status",
         ],
     ),
+    ("restart", &["error", "inherit", "peer", "signal"]),
     (
         "plugins",
         &[

@@ -162,6 +162,7 @@ impl PeerBuilder {
                 hub: Hub::default(),
                 unnamed: AtomicU64::new(0),
                 asked_to_close: AtomicBool::new(false),
+                replaced: AtomicBool::new(false),
                 stage: watch::Sender::new(Stage::Open),
                 #[cfg(feature = "tls")]
                 tls,

@@ -4,6 +4,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
+    sync::{Arc, Weak},
     task::Poll,
     time::Duration,
 };
@@ -14,7 +15,6 @@ use super::{
 };
 use crate::{
     error::Error,
-    plugin::Closing,
     socket::transport::{Addr, Listener},
 };
 
@@ -49,16 +49,20 @@ impl Peer {
             let local = listener.local_addr().map_err(failed)?;
             listeners.push((listener, local));
         }
-        let addrs = listeners.iter().map(|(_, local)| local.clone()).collect();
+        let mut listening = Listening {
+            peer: self.clone(),
+            addrs: Vec::new(),
+            listeners: Vec::new(),
+        };
         for (listener, local) in listeners {
             tracing::info!(address = %local, "listening");
+            let listener = Arc::new(listener);
+            listening.listeners.push(Arc::downgrade(&listener));
+            listening.addrs.push(local.clone());
             let guard = self.0.stage.subscribe();
             tokio::spawn(accept_all(self.clone(), listener, local, guard));
         }
-        Ok(Listening {
-            peer: self.clone(),
-            addrs,
-        })
+        Ok(listening)
     }
 }
 
@@ -67,6 +71,8 @@ impl Peer {
 pub struct Listening {
     peer: Peer,
     addrs: Vec<Addr>,
+    /// In the same order. They are gone when the peer closes.
+    listeners: Vec<Weak<Listener>>,
 }
 
 impl Listening {
@@ -87,16 +93,78 @@ impl Listening {
     ///
     /// Who presses Ctrl-C again (or sends SIGTERM) while calls are waited for means it: then all is cut at once.
     ///
+    /// With the feature `restart`, this process counts as ready from the first poll on, see `teleport::restart::ready`.
+    ///
     /// # Cancel safety
     /// Dropping the future before `signal` is ready leaves the peer listening, dropping it later is as with `shutdown`.
     pub async fn until(self, signal: impl Future) -> ShutdownReport {
-        signal.await;
+        let mut signal = pin!(signal);
+        #[cfg(all(unix, feature = "restart"))]
+        let mut ready = Some(Box::pin(crate::inherit::ready()));
+        poll_fn(|cx| {
+            let asked = signal.as_mut().poll(cx).map(drop);
+            // Behind the signal, which others may send as soon as they know that this process is ready.
+            #[cfg(all(unix, feature = "restart"))]
+            if asked.is_pending()
+                && ready
+                    .as_mut()
+                    .is_some_and(|ready| ready.as_mut().poll(cx).is_ready())
+            {
+                ready = None;
+            }
+            asked
+        })
+        .await;
+        self.end().await
+    }
+
+    /// Shuts the peer down.
+    pub(crate) async fn end(self) -> ShutdownReport {
         let limit = self.peer.config().shutdown_timeout;
-        self.peer.end(Closing::Shutdown, enough(limit)).await
+        self.peer.end(enough(limit)).await
     }
 }
 
-async fn accept_all(peer: Peer, listener: Listener, local: Addr, mut guard: Guard) {
+#[cfg(all(unix, feature = "restart"))]
+impl Listening {
+    /// The open sockets, for another process.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<crate::inherit::Socket>> {
+        let asked = self.peer.config().listen.iter();
+        let open = self.listeners.iter().zip(asked);
+        open.filter_map(|(listener, asked)| Some((listener.upgrade()?, asked)))
+            .map(|(listener, asked)| listener.to_socket(asked.clone()))
+            .collect()
+    }
+
+    /// Whether the sockets are another process's from now on.
+    pub(crate) fn leave(&self, replaced: bool) {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        self.peer.0.replaced.store(replaced, order);
+        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+            listener.set_owner(!replaced);
+        }
+    }
+}
+
+/// For what takes one or several.
+impl From<Listening> for Vec<Listening> {
+    fn from(listening: Listening) -> Self {
+        vec![listening]
+    }
+}
+
+async fn accept_all(peer: Peer, listener: Arc<Listener>, local: Addr, mut guard: Guard) {
+    #[cfg(all(unix, feature = "restart"))]
+    {
+        // What this process took before it is ready would be lost if it failed.
+        if before(Stage::Closing, &mut guard, crate::inherit::released())
+            .await
+            .is_none()
+        {
+            return;
+        }
+        listener.set_owner(true);
+    }
     let mut pause = PAUSE.0;
     loop {
         let Some(accepted) = before(Stage::Closing, &mut guard, listener.accept()).await else {

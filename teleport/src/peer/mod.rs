@@ -58,6 +58,8 @@ struct Inner {
     unnamed: AtomicU64,
     /// Somebody has called for the end.
     asked_to_close: AtomicBool,
+    /// Another process listens at the addresses of this one.
+    replaced: AtomicBool,
     stage: watch::Sender<Stage>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,

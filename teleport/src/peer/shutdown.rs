@@ -42,7 +42,7 @@ impl Peer {
     /// # Cancel safety
     /// Dropping the future stops the waiting, not the closing.
     pub async fn close(&self) {
-        self.start_closing(Closing::Shutdown);
+        self.start_closing();
         self.0.stage.closed().await;
     }
 
@@ -51,14 +51,13 @@ impl Peer {
     /// # Cancel safety
     /// Dropping the future stops the waiting, and nothing is cut then.
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
-        let limit = tokio::time::sleep(limit);
-        self.end(Closing::Shutdown, limit).await
+        self.end(tokio::time::sleep(limit)).await
     }
 
     /// Closes, and cuts what is still up when `enough` is ready.
-    pub(super) async fn end(&self, closing: Closing, enough: impl Future) -> ShutdownReport {
+    pub(super) async fn end(&self, enough: impl Future) -> ShutdownReport {
         tracing::info!(sessions = self.session_count(), "closing");
-        self.start_closing(closing);
+        self.start_closing();
         let mut closed = pin!(self.0.stage.closed());
         let mut enough = pin!(enough);
         let in_time = poll_fn(|cx| match closed.as_mut().poll(cx) {
@@ -75,7 +74,7 @@ impl Peer {
     }
 
     /// Only the first call does something.
-    fn start_closing(&self, closing: Closing) {
+    fn start_closing(&self) {
         // Before the flag: another caller then waits for what this one begins.
         let guard = self.0.stage.subscribe();
         if self.0.asked_to_close.swap(true, Ordering::SeqCst) {
@@ -83,6 +82,10 @@ impl Peer {
         }
         let begin = Begin(self.clone(), guard);
         if self.0.dispatch.plugins().hooks().contains(Hooks::PRE_CLOSE) {
+            let closing = match self.0.replaced.load(Ordering::SeqCst) {
+                true => Closing::Restart,
+                false => Closing::Shutdown,
+            };
             // In a task, so that nothing stays half closed if the caller goes away.
             tokio::spawn(async move {
                 begin.0.0.dispatch.plugins().pre_close(closing).await;
@@ -173,6 +176,15 @@ impl ShutdownReport {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.sessions.is_empty() && self.routes.is_empty()
+    }
+}
+
+#[cfg(all(unix, feature = "restart"))]
+impl ShutdownReport {
+    /// Adds what another peer had to cut.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.sessions.append(&mut other.sessions);
+        self.routes.append(&mut other.routes);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr};
 #[cfg(unix)]
-use std::{fs, os::unix::fs::FileTypeExt, path::PathBuf};
+use std::{fs, os::unix::fs::FileTypeExt, path::PathBuf, sync::atomic::AtomicBool};
 
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
@@ -10,6 +10,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 #[cfg(feature = "tls")]
 use super::tls::{TlsInfo, TlsStream};
+#[cfg(all(unix, feature = "restart"))]
+use crate::inherit;
 
 /// Where one end of a connection is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +173,7 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
     Tls(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, SocketFile),
 }
 
 impl Listener {
@@ -179,14 +181,14 @@ impl Listener {
     pub(crate) async fn bind(address: &str, secure: bool) -> io::Result<Self> {
         match target(address)? {
             Target::Host(host) | Target::Tls(host) if secure => {
-                Ok(Self::Tls(TcpListener::bind(host).await?))
+                Ok(Self::Tls(bind_tcp(address, host).await?))
             }
-            Target::Host(host) | Target::Tcp(host) => Ok(Self::Tcp(TcpListener::bind(host).await?)),
+            Target::Host(host) | Target::Tcp(host) => Ok(Self::Tcp(bind_tcp(address, host).await?)),
             Target::Tls(_) => Err(no_tls(CERTIFICATE)),
             #[cfg(unix)]
             Target::Unix(path) => {
-                remove_stale_socket(path);
-                Ok(Self::Unix(UnixListener::bind(path)?, path.into()))
+                let (listener, file) = bind_unix(address, path)?;
+                Ok(Self::Unix(listener, file))
             }
         }
     }
@@ -196,7 +198,7 @@ impl Listener {
             Self::Tcp(listener) => Ok(Addr::Tcp(listener.local_addr()?)),
             Self::Tls(listener) => Ok(Addr::Tls(listener.local_addr()?)),
             #[cfg(unix)]
-            Self::Unix(_, path) => Ok(Addr::Unix(Some(path.clone()))),
+            Self::Unix(_, file) => Ok(Addr::Unix(Some(file.path.clone()))),
         }
     }
 
@@ -223,11 +225,73 @@ impl Listener {
     }
 }
 
+#[cfg(all(unix, feature = "restart"))]
+impl Listener {
+    /// The socket for the next process.
+    pub(crate) fn to_socket(&self, asked: String) -> io::Result<inherit::Socket> {
+        use std::os::fd::AsFd;
+
+        let (fd, removes_file) = match self {
+            Self::Tcp(listener) | Self::Tls(listener) => (listener.as_fd(), false),
+            Self::Unix(listener, file) => (listener.as_fd(), !file.foreign),
+        };
+        Ok(inherit::Socket {
+            asked,
+            fd: fd.try_clone_to_owned()?,
+            removes_file,
+        })
+    }
+
+    /// Whether it is this process that removes the socket's file.
+    pub(crate) fn set_owner(&self, this_process: bool) {
+        if let Self::Unix(_, file) = self {
+            file.ours
+                .store(this_process, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+async fn bind_tcp(address: &str, host: &str) -> io::Result<TcpListener> {
+    #[cfg(all(unix, feature = "restart"))]
+    if let Some(listener) = inherit::tcp(address, host).await? {
+        return Ok(listener);
+    }
+    let _ = address;
+    TcpListener::bind(host).await
+}
+
 #[cfg(unix)]
-impl Drop for Listener {
+fn bind_unix(address: &str, path: &str) -> io::Result<(UnixListener, SocketFile)> {
+    let file = |ours, foreign| SocketFile {
+        path: path.into(),
+        ours: AtomicBool::new(ours),
+        foreign,
+    };
+    #[cfg(feature = "restart")]
+    if let Some((listener, removes)) = inherit::unix(address, path.as_ref())? {
+        // The process before this one still serves there.
+        return Ok((listener, file(false, !removes)));
+    }
+    let _ = address;
+    remove_stale_socket(path);
+    Ok((UnixListener::bind(path)?, file(true, false)))
+}
+
+/// The file of a Unix socket, which is removed with it by the process that has it last.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    ours: AtomicBool,
+    /// Of somebody who keeps it.
+    foreign: bool,
+}
+
+#[cfg(unix)]
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            fs::remove_file(path).ok();
+        if *self.ours.get_mut() && !self.foreign {
+            fs::remove_file(&self.path).ok();
         }
     }
 }
