@@ -28,12 +28,10 @@ impl Plugin for Door {
         let request = handshake.recv().await?;
         let password: String = handshake.decode(&request)?;
         let known = password == self.password;
-        let mut header = Header::new(PacketKind::Reply, request.header.seq, request.header.uri);
-        header.status_code = if known { 200 } else { 401 };
-        handshake
-            .send(&header, HeaderCodec::Protobuf, None, ())
-            .await?;
-        known.then_some(()).ok_or_else(Status::unauthorized)
+        let outcome = known.then_some(()).ok_or_else(Status::unauthorized);
+        let answer = outcome.as_ref().map(|()| ());
+        handshake.reply(&request, answer).await?;
+        outcome
     }
 }
 

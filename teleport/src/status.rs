@@ -31,6 +31,8 @@ pub mod code {
     pub const CONFLICT: i32 = 409;
     /// The body's codec cannot carry what the route takes or gives.
     pub const UNSUPPORTED_CODEC: i32 = 415;
+    /// Too many calls in too short a time. Not one of the seed's.
+    pub const TOO_MANY_REQUESTS: i32 = 429;
     /// The handler failed in a way that is not the caller's business.
     pub const INTERNAL: i32 = 500;
     /// The handler exists, its work does not yet.
@@ -130,6 +132,11 @@ impl Status {
     /// 415: the body's codec does not fit what the route takes or gives.
     pub fn unsupported_codec(message: impl Into<ByteString>) -> Self {
         Self::new(code::UNSUPPORTED_CODEC, message)
+    }
+
+    /// 429: more calls have come than may; say how many may.
+    pub fn too_many_requests(message: impl Into<ByteString>) -> Self {
+        Self::new(code::TOO_MANY_REQUESTS, message)
     }
 
     /// 500 `Internal Server Error`. The cause is kept for this side's log and never sent.

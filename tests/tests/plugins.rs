@@ -1,6 +1,11 @@
 //! Plugins: where they run, in which order, and what their refusals mean.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{self, Waker},
+};
 
 use teleport::{
     CallCtx, CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController, PullCtx,
@@ -8,7 +13,7 @@ use teleport::{
     protocol::{Header, HeaderCodec, PacketKind},
     pull_controller, push_controller,
 };
-use teleport_tests::pair::connect;
+use teleport_tests::{pair::connect, wire::Wire};
 use tokio::sync::mpsc;
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -510,4 +515,60 @@ fn plugins_see_each_route_when_the_peer_is_built_and_may_refuse_it() {
         cause,
         "the plugin `surveyor` refuses the route /forbidden/home/user: 409 no users here"
     );
+}
+
+/// Says on the wire when it is dropped.
+struct Telling(Session);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut push = pin!(self.0.push("/dropped", ()));
+        let mut cx = task::Context::from_waker(Waker::noop());
+        assert!(push.as_mut().poll(&mut cx).is_ready(), "handed over");
+    }
+}
+
+/// Leaves such a value with each call, and refuses some.
+struct Leaving;
+
+impl RoutePlugin for Leaving {
+    fn name(&self) -> &str {
+        "leaving"
+    }
+
+    async fn post_read_pull_body(&self, ctx: &PullCtx) -> Result<(), Status> {
+        ctx.values().insert(Telling(ctx.session().clone()));
+        match ctx.query("refuse") {
+            Some(_) => Err(Status::unavailable("refused")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_values_of_a_call_that_fails_are_dropped_before_its_reply_leaves() {
+    struct Panics;
+
+    #[pull_controller]
+    impl Panics {
+        async fn at_once(&self) {
+            panic!("as it should")
+        }
+
+        async fn later(&self) {
+            tokio::task::yield_now().await;
+            panic!("as it should")
+        }
+    }
+
+    let router = Panics.into_router().plugin(Leaving);
+    let peer = Peer::builder().routes(router).build().expect("a peer");
+    let (mut wire, _session) = Wire::to(&peer).await;
+    for uri in ["/panics/at_once", "/panics/later", "/panics/later?refuse"] {
+        wire.pull(0, uri, b"").await;
+        let packets = [wire.hear().await.header, wire.hear().await.header];
+        assert_eq!(packets[0].uri, "/dropped", "{uri}");
+        assert_eq!(packets[1].uri, uri);
+        assert!([500, 503].contains(&packets[1].status_code));
+    }
 }

@@ -160,7 +160,8 @@ impl Context {
         self.scope()?.time_left()
     }
 
-    /// Values that plugins and the handler pass along with this one packet.
+    /// Values that plugins and the handler pass along with this one packet. They are dropped with it; if a pull is refused, or its
+    /// handler ends without an answer, before the reply is sent.
     #[must_use]
     pub fn values(&self) -> &Values {
         &self.parts().values

@@ -115,6 +115,8 @@ impl PullCtx {
     }
 
     fn refuse_now(&self, status: &Status) {
+        // What they count is free again when the caller hears of it.
+        self.values().clear();
         let size = reply::send_status_now(self.session(), self.reply_head(), status);
         self.end(Some(status), size, None);
     }

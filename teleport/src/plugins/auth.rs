@@ -8,7 +8,7 @@ use super::BoxFuture;
 use crate::{
     error::Error,
     plugin::{Hooks, Plugin},
-    protocol::{Header, HeaderCodec, Packet, PacketKind},
+    protocol::{Header, Packet, PacketKind},
     session::{Handshake, Session},
     socket::transport::Addr,
     status::{Status, code},
@@ -158,7 +158,8 @@ impl Plugin for Auth {
             Err(status) => Err(status),
         };
         if packet.header.kind == PacketKind::Pull {
-            let sent = answer(handshake, &packet, verdict.as_ref().err()).await;
+            let outcome = verdict.as_ref().map(|()| ());
+            let sent = handshake.reply(&packet, outcome).await;
             return verdict.and(sent.map_err(Status::from));
         }
         verdict
@@ -183,19 +184,6 @@ fn request(handshake: &Handshake<'_>, packet: &Packet) -> Result<AuthRequest, St
         header: header.clone(),
         token,
     })
-}
-
-async fn answer(
-    handshake: &mut Handshake<'_>,
-    packet: &Packet,
-    failure: Option<&Status>,
-) -> Result<(), Error> {
-    let request = &packet.header;
-    let mut header = Header::new(PacketKind::Reply, request.seq, request.uri.clone());
-    header.status_code = failure.map_or(code::OK, Status::code);
-    header.status = failure.map_or("OK", Status::message).into();
-    let codec: HeaderCodec = packet.header_codec;
-    handshake.send(&header, codec, None, ()).await
 }
 
 /// There is nobody to answer, but the log.

@@ -4,17 +4,25 @@
 //! |---|---|
 //! | [`Auth`], [`Credentials`] | who dials says who it is, before anything is routed |
 //! | [`Heartbeat`] | silent peers are asked for a sign of life, dead ones are cut |
+//! | [`ConnectionLimit`] | how many connections are accepted |
+//! | [`CallLimit`] | how many calls run at once, and how many come in what time |
 
 mod auth;
+mod call_limit;
+mod connection_limit;
 mod credentials;
 mod heartbeat;
+mod rate;
 
 use std::{future::Future, pin::Pin};
 
 pub use self::{
     auth::{Auth, AuthRequest},
+    call_limit::CallLimit,
+    connection_limit::ConnectionLimit,
     credentials::Credentials,
     heartbeat::Heartbeat,
+    rate::Rate,
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

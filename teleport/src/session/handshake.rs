@@ -2,14 +2,16 @@
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
+use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{Session, heartbeat::Heartbeat};
 use crate::{
     codec::{Choice, CodecId, Decode, Encode, encode_body},
     error::Error,
-    protocol::{Decoded, Header, HeaderCodec, Limits, Packet},
+    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind},
     socket::inbox::Inbox,
+    status::{Status, code},
 };
 
 /// A byte stream of either kind.
@@ -83,6 +85,27 @@ impl<'a> Handshake<'a> {
             error => error,
         }
         .map_err(|error| self.error(&header.uri, Error::write("handshake", error)))
+    }
+
+    /// Answers a pull that was received: 200 without a body, or a status.
+    ///
+    /// # Errors
+    /// The connection broke.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn reply(
+        &mut self,
+        pull: &Packet,
+        outcome: Result<(), &Status>,
+    ) -> Result<(), Error> {
+        let (seq, uri) = (pull.header.seq, pull.header.uri.clone());
+        let mut header = Header::new(PacketKind::Reply, seq, uri);
+        (header.status_code, header.status) = match outcome {
+            Ok(()) => (code::OK, ByteString::from_static("OK")),
+            Err(status) => (status.code(), status.message().into()),
+        };
+        self.send(&header, pull.header_codec, None, ()).await
     }
 
     /// Receives one packet, of whatever type.
