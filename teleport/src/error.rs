@@ -2,7 +2,10 @@
 
 use std::{error::Error as StdError, fmt, io};
 
-use crate::status::{Status, code};
+use crate::{
+    secrets,
+    status::{Status, code},
+};
 
 type Source = Box<dyn StdError + Send + Sync>;
 
@@ -10,7 +13,8 @@ type Source = Box<dyn StdError + Send + Sync>;
 ///
 /// It is either a local failure (nothing could be sent, the connection ended, the time limit passed, a body could
 /// not be encoded or decoded) or a [`Status`] that the remote handler returned: [`is_remote`](Self::is_remote) tells
-/// them apart. The message names the uri and the peer; [`source`](StdError::source) leads to the cause.
+/// them apart. The message names the uri and the peer; [`source`](StdError::source) leads to the cause. Values of query
+/// parameters with names such as `token` or `password` are masked in it.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -127,7 +131,8 @@ impl Error {
     /// Names the uri (or address) and the peer, unless that was done where more was known.
     pub(crate) fn at(mut self, target: &str, peer: &str) -> Self {
         if self.0.target.is_empty() {
-            target.clone_into(&mut self.0.target);
+            // This text ends up in logs.
+            self.0.target = secrets::hide(target, &secrets::NAMES).into_owned();
             peer.clone_into(&mut self.0.peer);
         }
         self
@@ -210,7 +215,11 @@ impl fmt::Display for Error {
             Kind::Encode => f.write_str(": the arguments cannot be encoded"),
             Kind::Listen => f.write_str(": cannot listen"),
             Kind::Rejected(status) => write!(f, ": refused by a plugin: {status}"),
-            Kind::Remote(status) => write!(f, ": answered {status}"),
+            Kind::Remote(status) => {
+                // It may repeat the uri.
+                let status = status.to_string();
+                write!(f, ": answered {}", secrets::hide(&status, &secrets::NAMES))
+            }
             Kind::Timeout => f.write_str(": no answer within the time limit"),
             Kind::Unsent => f.write_str(": the connection is closed, the call was not made"),
             Kind::Write => f.write_str(": not done"),

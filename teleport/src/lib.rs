@@ -79,6 +79,7 @@ pub mod protocol;
 pub mod restart;
 mod route;
 mod router;
+mod secrets;
 mod session;
 #[cfg(feature = "signal")]
 pub mod signal;
@@ -106,7 +107,10 @@ pub use crate::{
     plugin::{Closing, Hooks, Plugin, RoutePlugin},
     route::{RouteInfo, RouteKind},
     router::{PullController, PushController, RouteConflict, Router, UnknownPull, UnknownPush},
-    session::{BodyText, CallCtx, CallOptions, Connection, Handshake, Pull, Push, Session, Values},
+    session::{
+        BodyText, CallCtx, CallEnd, CallInfo, CallOptions, Connection, Handshake, Pull, Push,
+        Session, Values,
+    },
     socket::{tls::TlsInfo, transport::Addr},
     status::Status,
 };

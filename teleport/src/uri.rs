@@ -231,7 +231,7 @@ fn hex(escape: &[u8]) -> Option<u8> {
 }
 
 /// `None` if an escape is broken. Bytes that are not UTF-8 become U+FFFD.
-fn decode(text: &str, plus_is_blank: bool) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(text: &str, plus_is_blank: bool) -> Option<Cow<'_, str>> {
     let special = |byte: u8| byte == b'%' || plus_is_blank && byte == b'+';
     if !text.bytes().any(special) {
         return Some(Cow::Borrowed(text));

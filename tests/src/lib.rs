@@ -2,6 +2,7 @@
 //! handlers that wait for the test's word, certificates, and what is logged.
 
 pub mod authority;
+pub mod capture;
 pub mod contract;
 pub mod gate;
 pub mod log;

@@ -13,13 +13,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("signal", &[]),
     ("status", &[]),
     ("route", &[]),
-    ("error", &["status"]),
+    ("secrets", &["uri"]),
+    ("error", &["secrets", "status"]),
     ("codec", &["status"]),
     ("protocol", &["codec"]),
     ("socket", &["inherit", "protocol"]),
     (
         "session",
-        &["codec", "error", "protocol", "socket", "status"],
+        &[
+            "codec", "error", "protocol", "route", "secrets", "socket", "status",
+        ],
     ),
     (
         "context",
@@ -170,7 +173,7 @@ fn every_module_of_the_crate_has_its_layer() {
 
 #[test]
 fn what_works_on_buffers_alone_does_no_input_or_output() {
-    for module in ["uri", "status", "codec", "protocol"] {
+    for module in ["uri", "secrets", "status", "codec", "protocol"] {
         for file in files(module) {
             let text = fs::read_to_string(&file).expect("text");
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();

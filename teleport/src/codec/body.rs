@@ -193,12 +193,12 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A body that is not compressed and lives somewhere.
-    pub(crate) fn borrowed(bytes: &'a [u8]) -> Self {
+    /// As [`new`](Self::new), of bytes that live somewhere.
+    pub(crate) fn borrowed(bytes: &'a [u8], gzip: i32) -> Self {
         Self {
             bytes,
             owner: None,
-            gzip: 0,
+            gzip,
         }
     }
 
@@ -208,6 +208,21 @@ impl<'a> Body<'a> {
             .owner
             .filter(|owner| self.gzip == 0 && !owner.is_empty())?;
         Some(owner.slice(1..))
+    }
+
+    /// The first `most` bytes of the payload, inflated if it is compressed; less if it is shorter, or broken there.
+    pub(crate) fn start(&self, most: usize) -> Cow<'a, [u8]> {
+        let payload = self.bytes.get(1..).unwrap_or_default();
+        if self.gzip != 0 {
+            Cow::Owned(gzip::inflate_start(payload, most))
+        } else {
+            Cow::Borrowed(payload.get(..most).unwrap_or(payload))
+        }
+    }
+
+    /// Bytes behind the codec id, compressed or not.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.bytes.len().saturating_sub(1)
     }
 
     /// All bytes, shared if possible.

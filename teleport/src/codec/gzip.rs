@@ -51,20 +51,33 @@ fn compression(level: i32) -> Result<Compression, CodecError> {
 ///
 /// Memory grows with what comes out, never with what a header announces. A stream that stops early gives what was
 /// inflated by then; a wrong checksum, or other bytes behind a finished member, are errors.
-pub(super) fn inflate(mut payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
+pub(super) fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
+    inflate_into(payload, limit, &mut out)?;
+    Ok(out)
+}
+
+/// The first `most` bytes that come out, or less if the stream is broken before.
+pub(super) fn inflate_start(payload: &[u8], most: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    // What there is by then is all that is wanted.
+    let _ = inflate_into(payload, most, &mut out);
+    out
+}
+
+fn inflate_into(mut payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), CodecError> {
     for _ in 0..MEMBERS {
         // A member cut inside its own header is not a member.
         if !has_header(payload) {
             return Err(CodecError::decode("gzip: no gzip header"));
         }
         let mut decoder = GzDecoder::new(payload);
-        if inflate_member(&mut decoder, &mut out, limit)? == End::Cut {
-            return Ok(out);
+        if inflate_member(&mut decoder, out, limit)? == End::Cut {
+            return Ok(());
         }
         payload = decoder.into_inner();
         if payload.is_empty() {
-            return Ok(out);
+            return Ok(());
         }
     }
     Err(CodecError::decode(format!(
@@ -83,6 +96,7 @@ enum End {
     Finished,
 }
 
+/// What is within the limit is put out in any case.
 fn inflate_member(
     decoder: &mut GzDecoder<&[u8]>,
     out: &mut Vec<u8>,
@@ -93,10 +107,11 @@ fn inflate_member(
         match decoder.read(&mut chunk) {
             Ok(0) => return Ok(End::Finished),
             Ok(count) => {
-                if count > limit.saturating_sub(out.len()) {
+                let fits = count.min(limit.saturating_sub(out.len()));
+                out.extend_from_slice(chunk.get(..fits).unwrap_or_default());
+                if fits < count {
                     return Err(CodecError::over_limit(limit));
                 }
-                out.extend_from_slice(chunk.get(..count).unwrap_or_default());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Cut),
@@ -210,5 +225,15 @@ mod tests {
         assert!(bomb.len() < 20_000);
         assert!(inflate(&bomb, 1 << 20).unwrap_err().is_over_limit());
         assert_eq!(inflate(&bomb, 10 << 20).unwrap().len(), 10 << 20);
+        assert_eq!(inflate_start(&bomb, 100), [0; 100]);
+    }
+
+    #[test]
+    fn the_start_of_a_stream_is_there_even_if_its_end_is_broken() {
+        let mut stream = deflated(b"one", 5);
+        let crc = stream.len() - 8;
+        stream[crc] ^= 1;
+        assert_eq!(inflate_start(&stream, 100), b"one");
+        assert_eq!(inflate_start(b"plain", 100), b"");
     }
 }

@@ -11,8 +11,13 @@ pub use self::{pull::PullCtx, push::PushCtx};
 use crate::{
     codec::{Body, CodecId},
     protocol::{Header, Packet},
-    session::{Session, Values, scope::Scope},
+    session::{
+        CallInfo, Session, Values,
+        log::{Outcome, Record},
+        scope::Scope,
+    },
     socket::transport::Addr,
+    status::{Status, code},
     uri::Uri,
 };
 
@@ -43,7 +48,7 @@ impl Context {
         if extended {
             session.shared().note_extended();
         }
-        let surrounded = extended || env.log.is_on();
+        let surrounded = extended || env.log.is_on() || env.dispatch.observer().is_some();
         let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, body)));
         let mut parts = SPARE.take().unwrap_or_default();
         *parts = Some(Parts {
@@ -81,6 +86,29 @@ impl Context {
 
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
         self.parts().scope.as_ref()
+    }
+
+    /// Tells those who watch how the call has ended. `reply` is its size, and its body for people.
+    fn end(&self, status: Result<(), &Status>, reply: (usize, Option<&str>)) {
+        let Some(scope) = self.scope() else { return };
+        let call = CallInfo {
+            session: self.session(),
+            header: self.header(),
+            outgoing: false,
+            route: scope.route(),
+        };
+        let outcome = Outcome {
+            code: status.err().map_or(code::OK, Status::code),
+            reason: status.err().map_or("OK", Status::message),
+            request_size: self.size(),
+            reply_size: reply.0,
+        };
+        scope.record.end(&call, outcome, reply.1);
+    }
+
+    /// The uri for logs.
+    pub(crate) fn shown_uri(&self) -> Cow<'_, str> {
+        self.session().shared().env.log.shown(self.uri())
     }
 
     /// The session that the packet came on: pull and push back through it.
@@ -203,9 +231,7 @@ fn has_extensions(header: &Header) -> bool {
 }
 
 fn scope(session: &Session, header: &Header, body: &Bytes) -> Scope {
-    let env = &session.shared().env;
-    let record = env.log.incoming(header, session.peer_addr(), body, env);
-    Scope::new(header, record)
+    Scope::new(header, Record::incoming(session, header, body))
 }
 
 /// A body codec, if the session knows it.

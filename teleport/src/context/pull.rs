@@ -15,7 +15,6 @@ use crate::{
     protocol::{HeaderCodec, Packet},
     session::{
         Session, farewell,
-        log::Ended,
         reply::{self, ReplyHead},
         scope::Stop,
     },
@@ -125,18 +124,7 @@ impl PullCtx {
     fn end(&self, failure: Option<&Status>, size: usize, text: Option<&str>) {
         self.answered.store(true, Ordering::Relaxed);
         self.reply_size.store(small(size), Ordering::Relaxed);
-        let Some(scope) = self.scope() else { return };
-        scope.record.end(Ended {
-            header: self.header(),
-            outgoing: false,
-            peer: self.peer_addr(),
-            status: failure.map_or(code::OK, Status::code),
-            message: failure.map_or("OK", Status::message),
-            request_size: self.size(),
-            reply_size: size,
-            reply: text,
-            slow: scope.slow(),
-        });
+        self.context.end(failure.map_or(Ok(()), Err), (size, text));
     }
 
     /// Replies that this side closes the session: the handler does not run.
@@ -163,7 +151,7 @@ impl PullCtx {
     fn answer_in_its_place(&self) {
         match self.scope().and_then(|scope| scope.stopped()) {
             Some(Stop::Cancelled) => {
-                tracing::debug!(uri = self.uri(), peer = %self.peer_addr(), "a pull handler was stopped: its caller has gone away");
+                tracing::debug!(uri = &*self.shown_uri(), peer = %self.peer_addr(), "a pull handler was stopped: its caller has gone away");
                 // Nobody waits, and nobody would take it for another's.
                 let status = Status::new(code::CANCELLED, ByteString::from_static("Cancelled"));
                 self.end(Some(&status), 0, None);
@@ -176,7 +164,7 @@ impl PullCtx {
                 ));
             }
             None => {
-                tracing::error!(uri = self.uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
+                tracing::error!(uri = &*self.shown_uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
                 let text = "Internal Server Error";
                 self.refuse_now(&Status::new(code::INTERNAL, ByteString::from_static(text)));
             }
@@ -195,7 +183,7 @@ impl Drop for PullCtx {
 
 fn log_cause(ctx: &PullCtx, status: &Status) {
     if let Some(cause) = status.cause() {
-        tracing::error!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, cause = %cause, "a pull handler failed");
+        tracing::error!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), %status, cause = %cause, "a pull handler failed");
     }
 }
 

@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use super::Context;
 use crate::{
     protocol::Packet,
-    session::{Session, log::Ended},
+    session::Session,
     status::{Status, code},
 };
 
@@ -35,18 +35,7 @@ impl PushCtx {
     /// Tells the log how the handler, or what came before it, has ended.
     pub(crate) fn end(&self, status: Result<(), &Status>) {
         self.told.store(true, Ordering::Relaxed);
-        let Some(scope) = self.scope() else { return };
-        scope.record.end(Ended {
-            header: self.header(),
-            outgoing: false,
-            peer: self.peer_addr(),
-            status: status.err().map_or(code::OK, Status::code),
-            message: status.err().map_or("OK", Status::message),
-            request_size: self.size(),
-            reply_size: 0,
-            reply: None,
-            slow: scope.slow(),
-        });
+        self.context.end(status, (0, None));
     }
 }
 
@@ -55,7 +44,7 @@ impl Drop for PushCtx {
         if !*self.told.get_mut() {
             self.end(Err(&Status::new(
                 code::INTERNAL,
-                ByteString::from_static("ended before its time"),
+                ByteString::from_static("Internal Server Error"),
             )));
         }
         self.session().shared().handler_ends();

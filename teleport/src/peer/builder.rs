@@ -148,10 +148,7 @@ impl PeerBuilder {
                 write_buffer: config.write_buffer,
                 max_handlers: config.max_handlers,
                 announce: config.announce,
-                log: CallLog {
-                    slow: config.slow_threshold,
-                    bodies: config.print_bodies.clone(),
-                },
+                log: CallLog::new(config.slow_threshold, config.print_bodies.clone()),
                 dispatch: Arc::clone(&dispatch) as _,
                 host: Weak::clone(this) as _,
             };

@@ -1,6 +1,10 @@
 //! Several plugins, run in order.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{Closing, Hooks, Plugin};
 use crate::{
@@ -8,8 +12,10 @@ use crate::{
     protocol::PacketKind,
     route::RouteInfo,
     session::{
-        CallCtx, Handshake, Session,
+        CallCtx, CallEnd, CallInfo, Handshake, Session,
         dispatch::{BoxFuture, Outbound, ReplyStage},
+        observer::Observer,
+        panic_text,
     },
     status::Status,
 };
@@ -24,6 +30,8 @@ macro_rules! twin {
             fn name(&self) -> &str;
             fn hooks(&self) -> Hooks;
             fn post_route(&self, route: &RouteInfo) -> Result<(), Status>;
+            fn pre_call(&self, call: &CallInfo<'_>);
+            fn post_call(&self, call: &CallInfo<'_>, end: &CallEnd<'_>);
             $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out>;)*
         }
 
@@ -36,6 +44,12 @@ macro_rules! twin {
             }
             fn post_route(&self, route: &RouteInfo) -> Result<(), Status> {
                 Plugin::post_route(self, route)
+            }
+            fn pre_call(&self, call: &CallInfo<'_>) {
+                Plugin::pre_call(self, call);
+            }
+            fn post_call(&self, call: &CallInfo<'_>, end: &CallEnd<'_>) {
+                Plugin::post_call(self, call, end);
             }
             $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out> {
                 Box::pin(Plugin::$method(self, $($arg),*))
@@ -229,6 +243,33 @@ impl Outbound for Chain {
                 }
             }
         })
+    }
+}
+
+impl Observer for Chain {
+    fn begins(&self, call: &CallInfo<'_>) {
+        for plugin in self.with(Hooks::PRE_CALL) {
+            guarded(&**plugin, "pre_call", || plugin.pre_call(call));
+        }
+    }
+
+    fn ended(&self, call: &CallInfo<'_>, end: &CallEnd<'_>) {
+        for plugin in self.with(Hooks::POST_CALL) {
+            guarded(&**plugin, "post_call", || plugin.post_call(call, end));
+        }
+    }
+}
+
+/// These hooks run where values are dropped, maybe because of a panic: a second one would end the process.
+fn guarded(plugin: &dyn DynPlugin, hook: &str, call: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
+        let text = panic_text(panic.as_ref());
+        tracing::error!(
+            plugin = plugin.name(),
+            hook,
+            panic = text,
+            "a hook panicked"
+        );
     }
 }
 

@@ -55,12 +55,15 @@ hooks! {
     17 POST_READ_PUSH_BODY "post_read_push_body",
     18 PRE_READ_HEADER "pre_read_header",
     19 PRE_CLOSE "pre_close",
+    20 PRE_CALL "pre_call",
+    21 POST_CALL "post_call",
 }
 
 impl Hooks {
     /// No hook.
     pub const NONE: Self = Self(0);
 
+    pub(crate) const CALL: Self = Self(0b11_0000_0000_0000_0000_0000);
     pub(crate) const OUTBOUND: Self = Self(0b11_1111_1000);
     pub(crate) const PULL: Self = Self(0b111_1100_0000_0000);
     pub(crate) const PUSH: Self = Self(0b11_1000_0000_0000_0000);
@@ -109,5 +112,6 @@ mod tests {
         let push =
             Hooks::POST_READ_PUSH_HEADER | Hooks::PRE_READ_PUSH_BODY | Hooks::POST_READ_PUSH_BODY;
         assert_eq!(Hooks::PUSH, push);
+        assert_eq!(Hooks::CALL, Hooks::PRE_CALL | Hooks::POST_CALL);
     }
 }

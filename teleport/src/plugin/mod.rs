@@ -12,7 +12,7 @@ pub use self::{hooks::Hooks, route_plugin::RoutePlugin};
 use crate::{
     context::{PullCtx, PushCtx},
     route::RouteInfo,
-    session::{CallCtx, Handshake, Session},
+    session::{CallCtx, CallEnd, CallInfo, Handshake, Session},
     status::Status,
 };
 
@@ -101,6 +101,23 @@ pub trait Plugin: Send + Sync + 'static {
     fn post_route(&self, route: &RouteInfo) -> Result {
         let _ = route;
         Ok(())
+    }
+
+    /// A pull or push of either side begins: of the other side, when its header has been read; of this side, at its first poll.
+    /// It may never be sent, or be refused because there is no such route: all the same this is called once for each call,
+    /// and [`post_call`](Self::post_call) once afterwards.
+    ///
+    /// For those who count, measure and keep books. Nothing can be changed here, and it is no async function, so that it costs
+    /// no allocation and is called even where a future is dropped. It must not block. A panic in it is logged.
+    fn pre_call(&self, call: &CallInfo<'_>) {
+        let _ = call;
+    }
+
+    /// A pull or push of either side has ended, in whatever way: with a reply, an error, or because its future was dropped (104).
+    /// Of a call that this side serves that is when its reply is made, or its handler was dropped. See
+    /// [`pre_call`](Self::pre_call).
+    fn post_call(&self, call: &CallInfo<'_>, end: &CallEnd<'_>) {
+        let _ = (call, end);
     }
 
     /// Before the header of each packet is read, and after the one before it was dispatched; the first time when the session

@@ -13,6 +13,7 @@ use crate::{
         Pace, Runner, Session, cancel,
         dispatch::{BoxFuture, Dispatch, Outbound},
         heartbeat,
+        observer::Observer,
     },
     status::Status,
     uri::UriError,
@@ -76,7 +77,7 @@ impl RouterDispatch {
             Err(status) => return ctx.refuse(&status),
         };
         surround(&mut ctx, &body, endpoint);
-        if endpoint.hooked || ctx.scope().is_some() {
+        if is_long(&ctx, endpoint) {
             runner.run(&endpoint.pace, pull_work(endpoint, ctx, body));
         } else {
             endpoint.handler.start(ctx, body, &endpoint.pace, runner);
@@ -110,7 +111,7 @@ impl RouterDispatch {
             Err(status) => return log_dropped(&ctx, &status),
         };
         surround(&mut ctx, &body, endpoint);
-        if endpoint.hooked || ctx.scope().is_some() {
+        if is_long(&ctx, endpoint) {
             runner.run(&endpoint.pace, push_work(endpoint, ctx, body));
         } else {
             endpoint.handler.start(ctx, body, &endpoint.pace, runner);
@@ -153,9 +154,15 @@ fn surround<H: ?Sized>(ctx: &mut Context, body: &Bytes, endpoint: &Endpoint<H>) 
     if endpoint.cancel || endpoint.slow_threshold.is_some() {
         ctx.surround(body);
     }
-    if let (Some(scope), Some(limit)) = (ctx.scope(), endpoint.slow_threshold) {
-        scope.set_slow(limit);
+    if let (Some(scope), Some(route)) = (ctx.scope(), &endpoint.info) {
+        scope.set_route(route);
     }
+}
+
+/// The call has to take the long way.
+fn is_long<H: ?Sized>(ctx: &Context, endpoint: &Endpoint<H>) -> bool {
+    let felt = || ctx.scope().is_some_and(|scope| scope.is_felt());
+    endpoint.hooked || endpoint.cancel || felt()
 }
 
 /// The long way of a pull: through the plugins, and within its scope.
@@ -215,6 +222,11 @@ impl Dispatch for RouterDispatch {
             .hooks()
             .intersects(Hooks::OUTBOUND)
             .then_some(plugins)
+    }
+
+    fn observer(&self) -> Option<&dyn Observer> {
+        let plugins = self.plugins();
+        plugins.hooks().intersects(Hooks::CALL).then_some(plugins)
     }
 
     fn before_header(&self, session: &Session) -> Option<BoxFuture<'static, Result<(), Status>>> {

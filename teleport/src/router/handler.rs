@@ -221,7 +221,7 @@ pub(crate) fn decode<A>(
         Ok(result) => result.map_err(|error| unreadable(&error)),
         Err(panic) => {
             let text = panic_text(panic.as_ref());
-            tracing::error!(uri = ctx.uri(), peer = %ctx.peer_addr(), panic = text, "reading a body panicked");
+            tracing::error!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), panic = text, "reading a body panicked");
             Err(Status::internal(text))
         }
     }
@@ -235,15 +235,17 @@ fn unreadable(error: &CodecError) -> Status {
     }
 }
 
+/// The handler of a push does not run.
 pub(crate) fn log_dropped(ctx: &PushCtx, status: &Status) {
     ctx.end(Err(status));
-    tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, "a push was dropped");
+    tracing::warn!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), %status, "a push was dropped");
 }
 
+/// The handler of a push is done.
 pub(crate) fn log_failed(ctx: &PushCtx, result: Result<(), Status>) {
     ctx.end(result.as_ref().copied());
     if let Err(status) = result {
         let cause = status.cause().map(ToString::to_string);
-        tracing::warn!(uri = ctx.uri(), peer = %ctx.peer_addr(), %status, cause, "a push handler failed");
+        tracing::warn!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), %status, cause, "a push handler failed");
     }
 }

@@ -49,7 +49,7 @@ impl Answer {
 
     pub(crate) fn body(&self) -> Body<'_> {
         match self {
-            Self::Small(small) => Body::borrowed(small.body()),
+            Self::Small(small) => Body::borrowed(small.body(), 0),
             Self::Whole(packet) => packet.body(),
         }
     }
@@ -59,14 +59,6 @@ impl Answer {
         match self {
             Self::Whole(packet) if packet.header.status_code != code::OK => Some(packet),
             _ => None,
-        }
-    }
-
-    /// The header's field.
-    pub(crate) fn gzip(&self) -> i32 {
-        match self {
-            Self::Small(_) => 0,
-            Self::Whole(packet) => packet.header.gzip,
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, time::Duration};
 
-use super::{CallCtx, log::Record, scope::Scope, shared::Shared};
+use super::{CallCtx, Session, scope::Scope, shared::Shared};
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
     error::Error,
-    protocol::{HeaderCodec, HeaderRef, Meta, PacketKind},
+    protocol::{Header, HeaderCodec, HeaderRef, Meta, PacketKind},
     status::Status,
 };
 
@@ -140,7 +140,6 @@ pub(super) async fn encode_hooked<A: Encode>(
     call: &mut CallCtx,
     options: &mut CallOptions,
     args: A,
-    record: &mut Record,
     refused: fn(Status) -> Error,
 ) -> Result<Vec<u8>, Error> {
     let session = call.session().clone();
@@ -166,12 +165,7 @@ pub(super) async fn encode_hooked<A: Encode>(
     let mut frame = Vec::new();
     let body = encode(shared, head, options, &args, &mut frame)?;
     drop(args);
-    call.size = frame.len();
-    record.sent(
-        &session,
-        frame.get(body).unwrap_or_default(),
-        call.header.gzip,
-    );
+    call.set_request(frame.len(), frame.get(body).unwrap_or_default());
     Ok(frame)
 }
 
@@ -210,4 +204,11 @@ pub(super) fn inherit(
         options.timeout = Some(options.timeout.map_or(left, |limit| limit.min(left)));
     }
     Ok(())
+}
+
+/// Tells those who watch of a call that was never made.
+pub(super) fn tell_unmade(session: &Session, header: impl FnOnce() -> Header, error: &Error) {
+    if session.shared().env.is_watched() {
+        CallCtx::new(session.clone(), header()).end(Some(error));
+    }
 }

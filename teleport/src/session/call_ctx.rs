@@ -2,8 +2,14 @@
 
 use std::fmt;
 
-use super::{Answer, Session, Values};
-use crate::{protocol::Header, socket::transport::Addr};
+use tracing::Span;
+
+use super::{
+    Answer, Session, Values,
+    log::{Outcome, Record},
+    observer::CallInfo,
+};
+use crate::{codec::Body, error::Error, protocol::Header, socket::transport::Addr, status::code};
 
 /// A pull or a push that this side makes, as plugins see it on its way.
 ///
@@ -12,23 +18,69 @@ pub struct CallCtx {
     session: Session,
     pub(super) header: Header,
     values: Values,
-    pub(super) size: usize,
+    size: usize,
     reply: Option<(Header, usize)>,
+    record: Record,
+    /// The end was told.
+    told: bool,
 }
 
 impl CallCtx {
     pub(super) fn new(session: Session, header: Header) -> Self {
+        let record = Record::begin(&session, &header, true);
         Self {
             session,
             header,
             values: Values::default(),
             size: 0,
             reply: None,
+            record,
+            told: false,
         }
+    }
+
+    /// Encloses the work on the call.
+    pub(super) fn span(&self) -> Span {
+        self.record.span().clone()
+    }
+
+    pub(super) fn set_request(&mut self, size: usize, body: &[u8]) {
+        self.size = size;
+        let body = Body::borrowed(body, self.header.gzip);
+        self.record.set_request(&self.session, &body);
     }
 
     pub(super) fn set_reply(&mut self, answer: &Answer) {
         self.reply = Some((answer.header(self.header.seq), answer.size()));
+        self.record.set_reply(&self.session, &answer.body());
+    }
+
+    /// Tells how the call has ended. Without it, it was given up.
+    pub(super) fn end(&mut self, error: Option<&Error>) {
+        match error {
+            None => self.tell(code::OK, "OK"),
+            Some(error) => match error.status() {
+                Some(status) => self.tell(error.code(), status.message()),
+                None => self.tell(error.code(), &error.to_string()),
+            },
+        }
+    }
+
+    fn tell(&mut self, code: i32, reason: &str) {
+        self.told = true;
+        let call = CallInfo {
+            session: &self.session,
+            header: &self.header,
+            outgoing: true,
+            route: None,
+        };
+        let outcome = Outcome {
+            code,
+            reason,
+            request_size: self.size,
+            reply_size: self.reply_size(),
+        };
+        self.record.end(&call, outcome, None);
     }
 
     /// The session that the call goes over.
@@ -83,6 +135,14 @@ impl CallCtx {
     #[must_use]
     pub fn reply_size(&self) -> usize {
         self.reply.as_ref().map_or(0, |(_, size)| *size)
+    }
+}
+
+impl Drop for CallCtx {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(code::CANCELLED, "given up by the caller");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use super::{CallCtx, Runner, Session};
+use super::{CallCtx, Runner, Session, observer::Observer};
 use crate::{protocol::Packet, status::Status};
 
 /// A boxed future, for what happens seldom.
@@ -15,6 +15,9 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
 
     /// The plugins that have hooks on what this side starts; `None` is the fast path.
     fn outbound(&self) -> Option<&dyn Outbound>;
+
+    /// The plugins that watch all calls; `None` if nobody does.
+    fn observer(&self) -> Option<&dyn Observer>;
 
     /// What plugins want to do before the next packet's header is read; `None` if they have nothing to do there. An error
     /// ends the session at once.

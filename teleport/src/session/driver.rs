@@ -53,7 +53,7 @@ pub(crate) struct Driver<I> {
     answers: Vec<(u64, Answer)>,
     /// Whom they wake; empty between turns.
     wakers: Vec<Waker>,
-    /// Plugins want to see replies whole.
+    /// Plugins or logs want to see replies whole.
     whole_answers: bool,
     /// What plugins do before the next header is read.
     gate: Gate,
@@ -99,7 +99,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `connected`: the other side has just connected to a listener.
     pub(crate) fn new(io: I, session: Session, inbox: Inbox, connected: bool) -> Self {
         let dispatch = &session.shared().env.dispatch;
-        let whole_answers = dispatch.outbound().is_some();
         let gate = dispatch.before_header(&session);
         let now = Instant::now();
         let heartbeat = session.shared().heartbeat.get();
@@ -110,7 +109,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             inbox,
             answers: Vec::new(),
             wakers: Vec::new(),
-            whole_answers,
+            whole_answers: false,
             gate: gate.map_or(Gate::Absent, Gate::Opening),
             flush: Flush::default(),
             runner: Runner::new(),
@@ -246,6 +245,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Dispatches the packets that are whole. `false` if the session is at its end.
     fn dispatch(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let room = self.room;
+        self.whole_answers = shared.env.is_watched();
         let goes_on = with_scratch(|replies| {
             turn::gather(shared, replies, room, || self.dispatch_packets(shared, cx))
         });

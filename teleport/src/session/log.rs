@@ -1,15 +1,24 @@
-//! What is said about each call: an event and a span at level debug, a warning if it was slow.
+//! [`Record`], one call under way, and what is said about it when it ends: an event and a span at level debug, a warning if it
+//! was slow.
+//!
+//! The fields of the span follow the semantic conventions of OpenTelemetry for remote procedure calls, so that a layer which
+//! exports spans finds what it looks for.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{Level, Span, field::Empty};
 
-use super::{Answer, CallCtx, Session, body_text::BodyText, shared::Env};
+use super::{
+    Session,
+    body_text::BodyText,
+    observer::{CallEnd, CallInfo},
+};
 use crate::{
-    error::Error,
+    codec::Body,
     protocol::{Header, PacketKind},
+    route::RouteInfo,
+    secrets,
     socket::transport::Addr,
     status::code,
 };
@@ -18,50 +27,38 @@ use crate::{
 const TARGET: &str = "teleport::call";
 
 /// A peer's settings for what is said about its calls.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallLog {
     /// A call that takes longer is worth a warning.
-    pub(crate) slow: Option<Duration>,
-    pub(crate) bodies: Option<BodyText>,
+    slow: Option<Duration>,
+    bodies: Option<BodyText>,
+    /// Names of query parameters whose values are not shown.
+    hidden: Vec<String>,
 }
 
 impl CallLog {
+    pub(crate) fn new(slow: Option<Duration>, bodies: Option<BodyText>) -> Self {
+        Self {
+            slow,
+            hidden: bodies.clone().unwrap_or_default().hidden,
+            bodies,
+        }
+    }
+
     /// Somebody listens. If not, calls take the short way.
     pub(crate) fn is_on(&self) -> bool {
         self.slow.is_some() || is_heard()
     }
 
-    /// Begins the record of a call of this side.
-    pub(super) fn outgoing(&self, header: &Header, peer: &Addr) -> Record {
-        self.record("client", header, peer)
-    }
-
-    /// Begins the record of a call of the other side; `body` is what came with it.
-    pub(crate) fn incoming(&self, header: &Header, peer: &Addr, body: &Bytes, env: &Env) -> Record {
-        let mut record = self.record("server", header, peer);
-        record.request = self.text(body, header.gzip, env);
-        record
-    }
-
-    fn record(&self, role: &'static str, header: &Header, peer: &Addr) -> Record {
-        let span = if is_heard() {
-            span(role, header, peer)
-        } else {
-            Span::none()
-        };
-        Record {
-            started: Instant::now(),
-            slow: self.slow,
-            span,
-            request: None,
-            reply: None,
-        }
-    }
-
-    /// A body for people, if bodies are to be shown and would be seen.
-    pub(super) fn text(&self, body: &Bytes, gzip: i32, env: &Env) -> Option<String> {
+    /// A body for people, if it is to be shown.
+    pub(crate) fn text(&self, body: &Body<'_>) -> Option<String> {
         let bodies = self.bodies.as_ref().filter(|_| is_heard())?;
-        Some(bodies.show(body, gzip, env.limits.inflated))
+        Some(bodies.show(body))
+    }
+
+    /// A uri, or a text with one in it, without its secrets.
+    pub(crate) fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        secrets::hide(text, &self.hidden)
     }
 }
 
@@ -69,130 +66,221 @@ fn is_heard() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)
 }
 
-/// Named so that OpenTelemetry layers take it for a call of that kind.
-fn span(role: &'static str, header: &Header, peer: &Addr) -> Span {
-    let path = header.uri.split(['?', '#']).next().unwrap_or_default();
-    tracing::debug_span!(
-        target: TARGET,
-        "call",
-        otel.name = path,
-        otel.kind = role,
-        otel.status_code = Empty,
-        rpc.system = "teleport",
-        rpc.method = path,
-        network.peer.address = %peer,
-        seq = header.seq,
-        status = Empty,
-    )
-}
-
 /// One call under way.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(super) started: Instant,
-    slow: Option<Duration>,
+    pub(crate) started: Instant,
     span: Span,
     request: Option<String>,
     reply: Option<String>,
 }
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended<'a> {
-    pub(crate) header: &'a Header,
-    /// The side that began it: this one, or the other.
-    pub(crate) outgoing: bool,
-    pub(crate) peer: &'a Addr,
-    pub(crate) status: i32,
-    pub(crate) message: &'a str,
-    pub(crate) request_size: usize,
-    pub(crate) reply_size: usize,
-    pub(crate) reply: Option<&'a str>,
-    /// The route's own limit for what is slow.
-    pub(crate) slow: Option<Duration>,
-}
-
 impl Record {
+    /// Begins the record of a call, and tells who wants to know.
+    pub(super) fn begin(session: &Session, header: &Header, outgoing: bool) -> Self {
+        let env = &session.shared().env;
+        if let Some(observer) = env.dispatch.observer() {
+            observer.begins(&CallInfo {
+                session,
+                header,
+                outgoing,
+                route: None,
+            });
+        }
+        let span = match (is_heard(), outgoing) {
+            (false, _) => Span::none(),
+            (true, false) => server_span(session, header),
+            (true, true) => client_span(session, header),
+        };
+        Self {
+            started: Instant::now(),
+            span,
+            request: None,
+            reply: None,
+        }
+    }
+
+    /// Begins the record of a call of the other side; `body` is what came with it.
+    pub(crate) fn incoming(session: &Session, header: &Header, body: &[u8]) -> Self {
+        let mut record = Self::begin(session, header, false);
+        let log = &session.shared().env.log;
+        record.request = log.text(&Body::borrowed(body, header.gzip));
+        record
+    }
+
     /// The arguments are shown, so the reply is to be shown too.
     pub(crate) fn shows_bodies(&self) -> bool {
         self.request.is_some()
     }
 
     /// Encloses the work on the call.
-    pub(crate) fn span(&self) -> Span {
-        self.span.clone()
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
-    /// The arguments, as they were sent.
-    pub(super) fn sent(&mut self, session: &Session, body: &[u8], gzip: i32) {
-        let env = &session.shared().env;
-        if env.log.bodies.is_some() {
-            self.request = env.log.text(&Bytes::copy_from_slice(body), gzip, env);
+    /// The arguments of a call of this side, as they were sent.
+    pub(super) fn set_request(&mut self, session: &Session, body: &Body<'_>) {
+        self.request = session.shared().env.log.text(body);
+    }
+
+    /// The reply to a call of this side, as it came.
+    pub(super) fn set_reply(&mut self, session: &Session, body: &Body<'_>) {
+        self.reply = session.shared().env.log.text(body);
+    }
+
+    /// The route of a call of the other side is known now.
+    pub(crate) fn set_route(&self, route: &RouteInfo) {
+        self.span.record("otel.name", &*route.uri);
+        self.span.record("rpc.method", &*route.uri);
+    }
+
+    /// The call has ended. `size` and `text` are those of the reply.
+    pub(crate) fn end(&self, call: &CallInfo<'_>, outcome: Outcome<'_>, text: Option<&str>) {
+        let end = CallEnd {
+            code: outcome.code,
+            reason: outcome.reason,
+            request_size: outcome.request_size,
+            reply_size: outcome.reply_size,
+            cost: self.started.elapsed(),
+        };
+        let env = &call.session.shared().env;
+        if let Some(observer) = env.dispatch.observer() {
+            observer.ended(call, &end);
+        }
+        self.end_span(&env.log, call, &end);
+        self.say(&env.log, call, &end, text.or(self.reply.as_deref()));
+    }
+
+    fn end_span(&self, log: &CallLog, call: &CallInfo<'_>, end: &CallEnd<'_>) {
+        if self.span.is_disabled() {
+            return;
+        }
+        if !call.outgoing && call.route.is_none() {
+            self.span.record("otel.name", SYSTEM);
+            self.span.record("rpc.method", "_OTHER");
+            self.span.record("rpc.method_original", path(call.header));
+        }
+        let code = end.code.to_string();
+        self.span.record("rpc.response.status_code", &*code);
+        // On the side that serves, only what is its own fault counts as its error.
+        let is_fault = (500..600).contains(&end.code);
+        if end.code != code::OK && (call.outgoing || is_fault) {
+            self.span.record("error.type", &*code);
+            self.span.record("otel.status_code", "ERROR");
+            let reason = log.shown(end.reason);
+            self.span.record("otel.status_description", &*reason);
         }
     }
 
-    /// The reply, as it came.
-    pub(super) fn answered(&mut self, session: &Session, answer: &Answer) {
-        let env = &session.shared().env;
-        if env.log.bodies.is_some() {
-            self.reply = env.log.text(&answer.body().to_bytes(), answer.gzip(), env);
-        }
-    }
-
-    /// The end of a call of this side.
-    pub(super) fn end_outgoing(&self, call: &CallCtx, error: Option<&Error>) {
-        let message = error.map(ToString::to_string);
-        self.end(Ended {
-            header: call.header(),
-            outgoing: true,
-            peer: call.peer_addr(),
-            status: error.map_or(code::OK, Error::code),
-            message: message.as_deref().unwrap_or("OK"),
-            request_size: call.size(),
-            reply_size: call.reply_size(),
-            reply: self.reply.as_deref(),
-            slow: None,
-        });
-    }
-
-    pub(crate) fn end(&self, ended: Ended<'_>) {
-        let Ended {
-            header,
-            outgoing,
-            peer,
-            status,
-            message,
+    fn say(&self, log: &CallLog, call: &CallInfo<'_>, end: &CallEnd<'_>, reply: Option<&str>) {
+        let CallEnd {
+            code: status,
+            reason,
             request_size,
             reply_size,
-            reply,
-            slow,
-        } = ended;
-        let cost = self.started.elapsed();
-        let kind = match (header.kind, outgoing) {
+            cost,
+        } = *end;
+        let kind = match (call.header.kind, call.outgoing) {
             (PacketKind::Push, false) => "push received",
             (PacketKind::Push, true) => "push sent",
             (_, false) => "pull answered",
             (_, true) => "pull made",
         };
-        self.span.record("status", status);
-        // Only what is the answering side's own fault counts as its error.
-        if status != code::OK && (outgoing || status >= code::INTERNAL) {
-            self.span.record("otel.status_code", "ERROR");
-        }
-        let (uri, seq) = (&*header.uri, header.seq);
+        let peer = call.session.peer_addr();
+        let route = call.route.map(|route| &*route.uri);
+        let seq = call.header.seq;
         let request = self.request.as_deref();
         macro_rules! say {
             ($level:ident, $text:literal) => {
                 tracing::$level!(
                     target: TARGET, parent: &self.span,
-                    kind, uri, %peer, seq, status, message, request_size, reply_size, ?cost, request, reply,
+                    kind, uri = &*log.shown(&call.header.uri), route, %peer, seq, status, reason = &*log.shown(reason),
+                    request_size, reply_size, ?cost, request, reply,
                     $text
                 )
             };
         }
-        match slow.or(self.slow) {
+        let limit = call.route.and_then(|route| route.slow_threshold);
+        match limit.or(log.slow) {
             Some(limit) if cost > limit => say!(warn, "a call was slow"),
             _ => say!(debug, "a call has ended"),
         }
+    }
+}
+
+/// How a call ended, without its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) code: i32,
+    pub(crate) reason: &'a str,
+    pub(crate) request_size: usize,
+    pub(crate) reply_size: usize,
+}
+
+/// What speaks here, for those who know several systems.
+const SYSTEM: &str = "teleport";
+
+/// The path as it stands in the uri.
+fn path(header: &Header) -> &str {
+    header.uri.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn client_span(session: &Session, header: &Header) -> Span {
+    let path = path(header);
+    let peer = session.peer_addr();
+    tracing::debug_span!(
+        target: TARGET,
+        "call",
+        otel.name = path,
+        otel.kind = "client",
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+        rpc.system.name = SYSTEM,
+        rpc.method = path,
+        rpc.response.status_code = Empty,
+        error.type = Empty,
+        server.address = &*host(peer),
+        server.port = port(peer),
+        seq = header.seq,
+    )
+}
+
+/// Its parent is on the other side, if there is one; its name is the route, which is not known yet.
+fn server_span(session: &Session, header: &Header) -> Span {
+    let peer = session.peer_addr();
+    tracing::debug_span!(
+        target: TARGET,
+        parent: None,
+        "call",
+        otel.name = Empty,
+        otel.kind = "server",
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+        rpc.system.name = SYSTEM,
+        rpc.method = Empty,
+        rpc.method_original = Empty,
+        rpc.response.status_code = Empty,
+        error.type = Empty,
+        client.address = &*host(peer),
+        client.port = port(peer),
+        seq = header.seq,
+    )
+}
+
+fn host(addr: &Addr) -> Cow<'_, str> {
+    match addr {
+        Addr::Named(name) => Cow::Borrowed(name),
+        Addr::Tcp(addr) => Cow::Owned(addr.ip().to_string()),
+        #[cfg(unix)]
+        Addr::Unix(Some(path)) => path.to_string_lossy(),
+        #[cfg(unix)]
+        Addr::Unix(None) => Cow::Borrowed("unix"),
+    }
+}
+
+fn port(addr: &Addr) -> Option<u16> {
+    match addr {
+        Addr::Tcp(addr) => Some(addr.port()),
+        _ => None,
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod farewell;
 pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod log;
+pub(crate) mod observer;
 mod pending;
 mod pull;
 mod push;
@@ -41,6 +42,7 @@ pub use self::{
     call_ctx::CallCtx,
     connection::{Connection, Kept, On},
     handshake::Handshake,
+    observer::{CallEnd, CallInfo},
     pull::Pull,
     push::Push,
     values::Values,

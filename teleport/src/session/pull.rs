@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytestring::ByteString;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
 use super::{
@@ -22,7 +22,6 @@ use super::{
     dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::Exchange,
     farewell,
-    log::Record,
     shared::Reason,
 };
 use crate::{
@@ -213,8 +212,14 @@ where
         let Stage::Start(args) = mem::replace(&mut self.stage, Stage::Done) else {
             return Ok(false);
         };
-        if self.tries == 0 {
-            call::inherit(&mut self.options, &mut self.meta, "pull")?;
+        if self.tries == 0
+            && let Err(error) = call::inherit(&mut self.options, &mut self.meta, "pull")
+        {
+            if let Way::Session(session) = self.on.0 {
+                let seq = session.shared().next_pull();
+                call::tell_unmade(session, || self.header(seq), &error);
+            }
+            return Err(error);
         }
         match self.on.0 {
             Way::Session(session) => self.start_on(Held::Borrowed(session), args, cx),
@@ -243,11 +248,12 @@ where
         let seq = session.shared().next_pull();
         call::announce(session.shared(), &mut self.meta);
         if session.shared().env.is_watched() {
+            let mut header = self.header(seq);
+            header.meta = mem::take(&mut self.meta);
             let call = Hooked {
-                uri: ByteString::from(&*self.uri),
+                header,
                 options: self.options,
-                meta: mem::take(&mut self.meta),
-                seq,
+                deadline: self.deadline(),
                 session,
             };
             self.stage = Stage::Hooked(Box::pin(call.run(args, self.decode)));
@@ -268,10 +274,26 @@ where
         })
     }
 
+    fn header(&self, seq: u64) -> Header {
+        Header::new(PacketKind::Pull, seq, ByteString::from(&*self.uri))
+    }
+
+    /// When the time limit passes; `None` if that is beyond what the clock can tell.
+    fn deadline(&self) -> Option<Instant> {
+        match &self.limit {
+            Some(sleep) => Some(sleep.deadline()),
+            None => Instant::now().checked_add(self.options.timeout?),
+        }
+    }
+
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Error>> {
         let Some(limit) = self.options.timeout else {
             return Poll::Pending;
         };
+        if let Stage::Hooked(_) = self.stage {
+            // It has the limit with it, and tells of its passing.
+            return Poll::Pending;
+        }
         let sleep = self
             .limit
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
@@ -313,10 +335,9 @@ fn decode_reply<R>(
 /// A pull that plugins or logs look at.
 struct Hooked<'a> {
     session: Held<'a>,
-    uri: ByteString,
+    header: Header,
     options: CallOptions,
-    meta: Meta,
-    seq: u64,
+    deadline: Option<Instant>,
 }
 
 impl<'a> Hooked<'a> {
@@ -328,21 +349,22 @@ impl<'a> Hooked<'a> {
     {
         let Self {
             session,
-            uri,
+            header,
             options,
-            meta,
-            seq,
+            deadline,
         } = self;
-        let mut header = Header::new(PacketKind::Pull, seq, uri);
-        header.meta = meta;
-        let session_of_call = Session::clone(&session);
-        let mut call = CallCtx::new(session_of_call, header);
-        let log = &session.shared().env.log;
-        let mut record = log.outgoing(call.header(), call.peer_addr());
-        let span = record.span();
-        let work = exchange_hooked(session, options, &mut call, &mut record, args, decode);
-        let result = work.instrument(span).await;
-        record.end_outgoing(&call, result.as_ref().err());
+        let mut call = CallCtx::new(Session::clone(&session), header);
+        let span = call.span();
+        let result = {
+            let work = exchange_hooked(session, options, &mut call, args, decode).instrument(span);
+            match deadline {
+                None => work.await,
+                Some(deadline) => tokio::time::timeout_at(deadline, work)
+                    .await
+                    .unwrap_or_else(|_| Err(Error::timeout("pull"))),
+            }
+        };
+        call.end(result.as_ref().err());
         result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
     }
 }
@@ -351,13 +373,12 @@ async fn exchange_hooked<A: Encode, R, D: DecodeAs<R>>(
     session: Held<'_>,
     mut options: CallOptions,
     call: &mut CallCtx,
-    record: &mut Record,
     args: A,
     decode: D,
 ) -> Result<R, Error> {
     let seq = call.header.seq;
     let refused = |status| Error::write("pull", Rejection(status));
-    let mut frame = call::encode_hooked(call, &mut options, args, record, refused).await?;
+    let mut frame = call::encode_hooked(call, &mut options, args, refused).await?;
     let mut start = Some(session);
     let mut exchange = poll_fn(|cx| {
         let session = start
@@ -376,12 +397,11 @@ async fn exchange_hooked<A: Encode, R, D: DecodeAs<R>>(
         outbound.after_write(call).await;
     }
     let answer = poll_fn(|cx| exchange.poll_reply(cx)).await?;
-    record.answered(call.session(), &answer);
+    call.set_reply(&answer);
     let Some(outbound) = outbound else {
         return decode_reply(&session, &answer, decode);
     };
     let rejected = |status| Error::rejected("pull", status);
-    call.set_reply(&answer);
     for stage in [ReplyStage::Header, ReplyStage::BeforeBody] {
         outbound.reply(stage, call).await.map_err(rejected)?;
     }

@@ -18,7 +18,6 @@ use super::{
     connection::{Held, On, TRIES, Way},
     dispatch::BoxFuture,
     exchange,
-    log::Record,
     shared::{Frame, Refused},
 };
 use crate::{
@@ -161,8 +160,14 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
         let Stage::Start(args) = mem::replace(&mut self.stage, Stage::Done) else {
             return Ok(());
         };
-        if self.tries == 0 {
-            call::inherit(&mut self.options, &mut self.meta, "push")?;
+        if self.tries == 0
+            && let Err(error) = call::inherit(&mut self.options, &mut self.meta, "push")
+        {
+            if let Way::Session(session) = self.on.0 {
+                let seq = session.shared().next_push();
+                call::tell_unmade(session, || self.header(seq), &error);
+            }
+            return Err(error);
         }
         match self.on.0 {
             Way::Session(session) => self.start_on(Held::Borrowed(session), args),
@@ -185,7 +190,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
         let seq = session.shared().next_push();
         call::announce(session.shared(), &mut self.meta);
         if session.shared().env.is_watched() {
-            let mut header = Header::new(PacketKind::Push, seq, ByteString::from(&*self.uri));
+            let mut header = self.header(seq);
             header.meta = mem::take(&mut self.meta);
             self.stage = Stage::Hooked(Box::pin(run_hooked(session, header, self.options, args)));
             return Ok(());
@@ -201,6 +206,10 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
             hand_over(session, frame)
         })?;
         Ok(())
+    }
+
+    fn header(&self, seq: u64) -> Header {
+        Header::new(PacketKind::Push, seq, ByteString::from(&*self.uri))
     }
 }
 
@@ -223,12 +232,10 @@ async fn run_hooked<A: Encode + Send>(
     args: A,
 ) -> Result<(), Error> {
     let mut call = CallCtx::new(session.clone(), header);
-    let log = &session.shared().env.log;
-    let mut record = log.outgoing(call.header(), call.peer_addr());
-    let span = record.span();
-    let work = send_hooked(&session, options, &mut call, &mut record, args);
+    let span = call.span();
+    let work = send_hooked(&session, options, &mut call, args);
     let result = work.instrument(span).await;
-    record.end_outgoing(&call, result.as_ref().err());
+    call.end(result.as_ref().err());
     result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
 }
 
@@ -236,11 +243,10 @@ async fn send_hooked<A: Encode>(
     session: &Session,
     mut options: CallOptions,
     call: &mut CallCtx,
-    record: &mut Record,
     args: A,
 ) -> Result<(), Error> {
     let refused = |status| Error::rejected("push", status);
-    let mut frame = call::encode_hooked(call, &mut options, args, record, refused).await?;
+    let mut frame = call::encode_hooked(call, &mut options, args, refused).await?;
     let shared = session.shared();
     loop {
         match shared.enqueue(Frame::Push, &mut frame) {

@@ -2,15 +2,13 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
-
 use super::{
     Session,
     shared::{Frame, Refused},
     turn,
 };
 use crate::{
-    codec::{Choice, CodecId, Encode, encode_body},
+    codec::{Body, Choice, CodecId, Encode, encode_body},
     protocol::{EncodeError, HeaderCodec, HeaderRef, Meta, PacketKind},
     socket::scratch::with_scratch,
     status::{Status, code},
@@ -69,8 +67,8 @@ pub(crate) fn send_value(
             let start = out.len();
             encode_body(value, choice, head.gzip, &env.codecs, out)?;
             if show {
-                let body = Bytes::copy_from_slice(out.get(start..).unwrap_or_default());
-                text.set(env.log.text(&body, head.gzip, env));
+                let body = out.get(start..).unwrap_or_default();
+                text.set(env.log.text(&Body::borrowed(body, head.gzip)));
             }
             Ok(())
         };
@@ -84,7 +82,7 @@ pub(crate) fn send_value(
             ..sent
         },
         Err(error) => {
-            tracing::warn!(uri = head.uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
+            tracing::warn!(uri = &*env.log.shown(head.uri), peer = %session.peer_addr(), %error, "a reply cannot be encoded");
             let status = encode_failure(&error);
             let sent = send_status(session, head, &status);
             Sent {
@@ -119,7 +117,7 @@ pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Statu
         protocol.encode(header, head.header_codec, &mut body, frame)
     };
     send(session, encode).unwrap_or_else(|error| {
-        tracing::error!(uri = head.uri, %status, %error, "a status cannot be encoded");
+        tracing::error!(uri = &*session.shared().env.log.shown(head.uri), %status, %error, "a status cannot be encoded");
         Sent::default()
     })
 }

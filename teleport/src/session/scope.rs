@@ -15,7 +15,10 @@ use tokio::{sync::Notify, time::Instant};
 use tracing::Instrument;
 
 use super::{Session, dispatch::BoxFuture, log::Record};
-use crate::protocol::{Header, Meta};
+use crate::{
+    protocol::{Header, Meta},
+    route::RouteInfo,
+};
 
 tokio::task_local! {
     static CURRENT: Arc<Scope>;
@@ -24,13 +27,12 @@ tokio::task_local! {
 /// Names of the values that carry a W3C trace context.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
-/// How long a call's caller waits, which trace it belongs to, and whether it was stopped. Only calls that have any of it
-/// have a scope; the calls that their handlers make inherit from it.
+/// How long a call's caller waits, which trace it belongs to, whether it was stopped, and its record for those who watch. Only
+/// calls that have any of it have a scope; the calls that their handlers make inherit from it.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) record: Record,
-    /// The route's own limit for what is slow.
-    slow: OnceLock<Duration>,
+    route: OnceLock<Arc<RouteInfo>>,
     deadline: Option<Instant>,
     trace: Meta,
     cancelled: Notify,
@@ -61,7 +63,7 @@ impl Scope {
             deadline: limit.and_then(|limit| record.started.checked_add(limit)),
             trace,
             record,
-            slow: OnceLock::new(),
+            route: OnceLock::new(),
             cancelled: Notify::new(),
             stopped: AtomicU8::new(0),
         }
@@ -78,14 +80,20 @@ impl Scope {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// The route's own limit for what is slow.
-    pub(crate) fn slow(&self) -> Option<Duration> {
-        self.slow.get().copied()
+    /// The route that takes the call, if that is known by now.
+    pub(crate) fn route(&self) -> Option<&RouteInfo> {
+        self.route.get().map(|route| &**route)
     }
 
-    /// The route, which is known now, has a limit of its own for what is slow.
-    pub(crate) fn set_slow(&self, limit: Duration) {
-        self.slow.get_or_init(|| limit);
+    /// The route is found.
+    pub(crate) fn set_route(&self, route: &Arc<RouteInfo>) {
+        self.record
+            .set_route(self.route.get_or_init(|| Arc::clone(route)));
+    }
+
+    /// The handler has something from here, or its calls have: it must run in this scope.
+    pub(crate) fn is_felt(&self) -> bool {
+        self.deadline.is_some() || !self.trace.is_empty() || !self.record.span().is_disabled()
     }
 
     /// Adds the trace context to a call that the handler makes, unless it has one.
@@ -112,7 +120,7 @@ impl Scope {
 
     /// Runs a handler so that its calls inherit from here.
     pub(crate) fn run(self: Arc<Self>, work: BoxFuture<'static, ()>) -> impl Future<Output = ()> {
-        let span = self.record.span();
+        let span = self.record.span().clone();
         CURRENT.scope(self, work).instrument(span)
     }
 

@@ -64,7 +64,7 @@ pub(crate) struct Env {
 impl Env {
     /// Plugins or logs want to see the calls of this side.
     pub(super) fn is_watched(&self) -> bool {
-        self.dispatch.outbound().is_some() || self.log.is_on()
+        self.dispatch.outbound().is_some() || self.dispatch.observer().is_some() || self.log.is_on()
     }
 }
 
