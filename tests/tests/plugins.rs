@@ -8,8 +8,8 @@ use std::{
 };
 
 use teleport::{
-    CallCtx, CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController, PullCtx,
-    PushController, PushCtx, RouteInfo, RoutePlugin, Router, Session, Status,
+    CallCtx, CallEnd, CallInfo, CodecId, Context, Handshake, Hooks, Peer, Plugin, PullController,
+    PullCtx, PushController, PushCtx, RouteInfo, RoutePlugin, Router, Session, Status,
     protocol::{Header, HeaderCodec, PacketKind},
     pull_controller, push_controller,
 };
@@ -571,4 +571,100 @@ async fn the_values_of_a_call_that_fails_are_dropped_before_its_reply_leaves() {
         assert_eq!(packets[1].uri, uri);
         assert!([500, 503].contains(&packets[1].status_code));
     }
+}
+
+/// Keeps books of all calls.
+struct Books(Log);
+
+impl Books {
+    fn enter(&self, what: &str, call: &CallInfo<'_>) {
+        let way = if call.outgoing { "to" } else { "from" };
+        let route = call.route.map_or("none", |route| &*route.uri);
+        let text = format!("{what} {way} {} on {route}", call.header.uri);
+        self.0.lock().expect("no panic").push(text);
+    }
+}
+
+impl Plugin for Books {
+    fn name(&self) -> &str {
+        "books"
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::PRE_CALL | Hooks::POST_CALL
+    }
+
+    fn pre_call(&self, call: &CallInfo<'_>) {
+        self.enter("begun", call);
+    }
+
+    fn post_call(&self, call: &CallInfo<'_>, end: &CallEnd<'_>) {
+        self.enter(&end.code.to_string(), call);
+        assert!(!call.header.uri.contains("panic"), "for the test");
+    }
+}
+
+#[tokio::test]
+async fn those_who_watch_see_each_call_begin_and_end_once_and_their_panics_hurt_nobody() {
+    let (served, made) = (Log::default(), Log::default());
+    let server = Peer::builder().plugin(Books(Arc::clone(&served)));
+    let server = server.routes(Home.into_router());
+    let client = Peer::builder().plugin(Books(Arc::clone(&made)));
+    let session = connect(
+        server.build().expect("a peer"),
+        client.build().expect("a peer"),
+    )
+    .await
+    .session;
+    session.push("/nobody/here", ()).await.expect("sent");
+    for uri in ["/home/test", "/home/test?panic", "/nobody/here"] {
+        let _ = session.pull::<_, u32>(uri, 1).await;
+    }
+    drop(session.pull::<_, u32>("/never/polled", 1));
+    let mut dropped = Box::pin(
+        session
+            .pull::<_, u32>("/home/test?dropped", 1)
+            .into_future(),
+    );
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(dropped.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    drop(dropped);
+    // What comes behind it is answered after it.
+    let _ = session.pull::<_, u32>("/home/test", 1).await;
+    let made = made.lock().expect("no panic").clone();
+    assert_eq!(
+        made,
+        [
+            "begun to /nobody/here on none",
+            "200 to /nobody/here on none",
+            "begun to /home/test on none",
+            "200 to /home/test on none",
+            "begun to /home/test?panic on none",
+            "200 to /home/test?panic on none",
+            "begun to /nobody/here on none",
+            "404 to /nobody/here on none",
+            "begun to /home/test?dropped on none",
+            "104 to /home/test?dropped on none",
+            "begun to /home/test on none",
+            "200 to /home/test on none",
+        ]
+    );
+    let served = served.lock().expect("no panic").clone();
+    assert_eq!(
+        served,
+        [
+            "begun from /nobody/here on none",
+            "404 from /nobody/here on none",
+            "begun from /home/test on none",
+            "200 from /home/test on /home/test",
+            "begun from /home/test?panic on none",
+            "200 from /home/test?panic on /home/test",
+            "begun from /nobody/here on none",
+            "404 from /nobody/here on none",
+            "begun from /home/test?dropped on none",
+            "200 from /home/test?dropped on /home/test",
+            "begun from /home/test on none",
+            "200 from /home/test on /home/test",
+        ]
+    );
 }
