@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use teleport::{
-    CodecId, Peer, PeerConfig, Plugin, PullController, PullCtx, PushController, Session,
-    pull_controller, push_controller,
+    CodecId, Peer, PeerBuilder, PeerConfig, Plugin, PullController, PullCtx, PushController,
+    Session, plugins::Statistics, pull_controller, push_controller,
 };
-use teleport_tests::pair::connect;
+use teleport_tests::{capture::Capture, pair::connect};
 use tokio::runtime::{Builder, Runtime};
+use tracing::level_filters::LevelFilter;
 
 #[derive(Clone, PartialEq, prost::Message, serde::Serialize, serde::Deserialize)]
 struct Two {
@@ -52,23 +53,28 @@ struct Bench {
 
 impl Bench {
     fn new(codec: CodecId, plugin: Option<Looking>) -> Self {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
         let config = PeerConfig {
             body_codec: codec,
             ..PeerConfig::default()
         };
-        let mut server = Peer::builder()
-            .config(config.clone())
-            .routes(Calc.into_router())
-            .routes(Sink.into_router());
+        let mut server = Peer::builder().config(config.clone());
         if let Some(plugin) = plugin {
             server = server.plugin(plugin);
         }
-        let server = server.build().expect("a peer");
-        let client = Peer::builder().config(config).build().expect("a peer");
+        Self::with(server, Peer::builder().config(config))
+    }
+
+    fn with(server: PeerBuilder, client: PeerBuilder) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let server = server
+            .routes(Calc.into_router())
+            .routes(Sink.into_router())
+            .build()
+            .expect("a peer");
+        let client = client.build().expect("a peer");
         let session = runtime.block_on(async { connect(server, client).await.session });
         Self { runtime, session }
     }
@@ -83,6 +89,14 @@ impl Bench {
         self.runtime.block_on(calls());
         let counted = measure(|| self.runtime.block_on(calls()));
         counted.count_total as f64 / CALLS as f64
+    }
+
+    /// The same for a small pull.
+    fn per_pull(&self) -> f64 {
+        let calc = CalcClient::new(&self.session);
+        self.per_call(async |number| {
+            calc.add(two(number)).await.expect("answered");
+        })
     }
 }
 
@@ -187,4 +201,32 @@ fn a_hook_costs_its_box_and_that_of_the_long_way_and_leaves_pushes_alone() {
         calc.add(two(number)).await.expect("it has been taken");
     });
     at_most(found, with_push);
+}
+
+#[test]
+fn a_log_that_does_not_listen_for_calls_costs_nothing() {
+    let bench = Bench::with(Peer::builder(), Peer::builder());
+    let _log = Capture::start(LevelFilter::INFO);
+    at_most(0.0, bench.per_pull());
+    let _log = Capture::start(LevelFilter::DEBUG);
+    assert!(bench.per_pull() > 10.0, "this one listens");
+}
+
+#[test]
+fn a_limit_for_slow_calls_costs_a_scope_where_they_are_served() {
+    let config = PeerConfig {
+        slow_threshold: Some(Duration::from_secs(1)),
+        ..PeerConfig::default()
+    };
+    let bench = Bench::with(Peer::builder().config(config), Peer::builder());
+    at_most(1.0, bench.per_pull());
+}
+
+#[test]
+fn statistics_cost_what_their_docs_say() {
+    let with = || Peer::builder().plugin(Statistics::new());
+    let served = Bench::with(with(), Peer::builder());
+    at_most(1.0, served.per_pull());
+    let made = Bench::with(Peer::builder(), with());
+    at_most(5.0, made.per_pull());
 }

@@ -1,12 +1,6 @@
 //! What is said about calls: one event for each, however it ends, and nothing that must not be seen.
 
-use std::{
-    collections::HashMap,
-    fs::OpenOptions,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, fs::OpenOptions, sync::Mutex, time::Duration};
 
 use serde_json::{Value, json};
 use teleport::{
@@ -16,6 +10,7 @@ use teleport::{
 use teleport_tests::{
     capture::{Capture, Said},
     gate::Gate,
+    log::Log,
     pair::{Pair, connect, pair, peer},
 };
 use tokio::time::Instant;
@@ -496,31 +491,9 @@ async fn secrets_in_the_query_are_not_seen() {
     assert_eq!(answered.get("uri"), "/home/add?pin=1234&token=***");
 }
 
-/// What a subscriber of the usual kind writes.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_event_of_any_kind_shows_a_secret_of_the_query() {
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::start();
     let session = session().await;
     for uri in ["/home/caused", "/home/boom", "/home/unwritable"] {
         let pull = session.pull::<_, ()>(format!("{uri}?token=hush"), ());
@@ -543,8 +516,7 @@ async fn no_event_of_any_kind_shows_a_secret_of_the_query() {
         session.push(&*uri, text).await.expect("sent");
     }
     session.close().await;
-    let bytes = written.0.lock().expect("no panic").clone();
-    let text = String::from_utf8(bytes).expect("text");
+    let text = log.so_far();
     for event in [
         "a pull handler failed",
         "a pull handler ended without an answer",

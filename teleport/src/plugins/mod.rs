@@ -6,6 +6,8 @@
 //! | [`Heartbeat`] | silent peers are asked for a sign of life, dead ones are cut |
 //! | [`ConnectionLimit`] | how many connections are accepted |
 //! | [`CallLimit`] | how many calls run at once, and how many come in what time |
+//! | [`Statistics`] | calls by route and outcome, with bytes and time; sessions (feature `metrics`) |
+//! | [`PrometheusPage`] | these for Prometheus (feature `prometheus`) |
 
 mod auth;
 mod call_limit;
@@ -13,9 +15,17 @@ mod connection_limit;
 mod credentials;
 mod heartbeat;
 mod rate;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+#[cfg(feature = "metrics")]
+pub mod statistics;
 
 use std::{future::Future, pin::Pin};
 
+#[cfg(feature = "prometheus")]
+pub use self::prometheus::PrometheusPage;
+#[cfg(feature = "metrics")]
+pub use self::statistics::Statistics;
 pub use self::{
     auth::{Auth, AuthRequest},
     call_limit::CallLimit,

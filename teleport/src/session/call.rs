@@ -162,7 +162,7 @@ pub(super) async fn encode_hooked<A: Encode>(
         uri: &header.uri,
         meta: &header.meta,
     };
-    let mut frame = Vec::new();
+    let mut frame = Vec::with_capacity(256);
     let body = encode(shared, head, options, &args, &mut frame)?;
     drop(args);
     call.set_request(frame.len(), frame.get(body).unwrap_or_default());

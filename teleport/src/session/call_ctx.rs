@@ -26,8 +26,8 @@ pub struct CallCtx {
 }
 
 impl CallCtx {
-    pub(super) fn new(session: Session, header: Header) -> Self {
-        let record = Record::begin(&session, &header, true);
+    pub(super) fn new(session: Session, mut header: Header) -> Self {
+        let record = Record::outgoing(&session, &mut header);
         Self {
             session,
             header,

@@ -9,6 +9,8 @@ use std::{borrow::Cow, time::Duration};
 use tokio::time::Instant;
 use tracing::{Level, Span, field::Empty};
 
+#[cfg(feature = "otel")]
+use super::trace;
 use super::{
     Session,
     body_text::BodyText,
@@ -77,7 +79,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins the record of a call, and tells who wants to know.
-    pub(super) fn begin(session: &Session, header: &Header, outgoing: bool) -> Self {
+    fn begin(session: &Session, header: &Header, outgoing: bool) -> Self {
         let env = &session.shared().env;
         if let Some(observer) = env.dispatch.observer() {
             observer.begins(&CallInfo {
@@ -100,9 +102,19 @@ impl Record {
         }
     }
 
+    /// Begins the record of a call of this side, whose header takes its place in a trace along.
+    pub(super) fn outgoing(session: &Session, header: &mut Header) -> Self {
+        let record = Self::begin(session, header, true);
+        #[cfg(feature = "otel")]
+        trace::pass_on(&record.span, &mut header.meta);
+        record
+    }
+
     /// Begins the record of a call of the other side; `body` is what came with it.
     pub(crate) fn incoming(session: &Session, header: &Header, body: &[u8]) -> Self {
         let mut record = Self::begin(session, header, false);
+        #[cfg(feature = "otel")]
+        trace::adopt(&record.span, &header.meta);
         let log = &session.shared().env.log;
         record.request = log.text(&Body::borrowed(body, header.gzip));
         record
@@ -270,7 +282,7 @@ fn server_span(session: &Session, header: &Header) -> Span {
 fn host(addr: &Addr) -> Cow<'_, str> {
     match addr {
         Addr::Named(name) => Cow::Borrowed(name),
-        Addr::Tcp(addr) => Cow::Owned(addr.ip().to_string()),
+        Addr::Tcp(addr) | Addr::Tls(addr) => Cow::Owned(addr.ip().to_string()),
         #[cfg(unix)]
         Addr::Unix(Some(path)) => path.to_string_lossy(),
         #[cfg(unix)]
@@ -280,7 +292,7 @@ fn host(addr: &Addr) -> Cow<'_, str> {
 
 fn port(addr: &Addr) -> Option<u16> {
     match addr {
-        Addr::Tcp(addr) => Some(addr.port()),
+        Addr::Tcp(addr) | Addr::Tls(addr) => Some(addr.port()),
         _ => None,
     }
 }

@@ -21,6 +21,8 @@ pub(crate) mod reply;
 mod runner;
 pub(crate) mod scope;
 pub(crate) mod shared;
+#[cfg(feature = "otel")]
+mod trace;
 mod turn;
 mod values;
 

@@ -25,7 +25,9 @@ tokio::task_local! {
 }
 
 /// Names of the values that carry a W3C trace context.
-const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+const TRACE: [&str; 2] = [TRACEPARENT, TRACESTATE];
+pub(super) const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACESTATE: &str = "tracestate";
 
 /// How long a call's caller waits, which trace it belongs to, whether it was stopped, and its record for those who watch. Only
 /// calls that have any of it have a scope; the calls that their handlers make inherit from it.
