@@ -37,6 +37,7 @@
 //! | errors of a handler, and of a caller | [`Status`], [`Error`] |
 //! | configuration, limits, timeouts | [`PeerConfig`] |
 //! | hooks around calls and connections | [`Plugin`], and those ready to use: [`plugins`] |
+//! | what is logged, counted and traced | [below](#logs), [`plugins`] |
 //! | bodies: codecs, and adding one | [`codec`] |
 //! | packets: the format, and replacing it | [`protocol`] |
 //!
@@ -49,11 +50,32 @@
 //! | `restart` | no | on Unix: `restart`, which lets a new process take over without refusing a connection; sockets from systemd |
 //! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
 //! | `tls` | no | `tls://host:port`, with rustls; see [`PeerConfig`] for the files, [`Session::tls`] for who is there |
+//! | `metrics` | no | `plugins::Statistics`: calls, bytes, times and sessions, through the `metrics` facade |
+//! | `prometheus` | no | `plugins::PrometheusPage`: these for Prometheus |
+//! | `otel` | no | OpenTelemetry traces across peers |
 //!
 //! # Logs
 //!
 //! The crate logs through `tracing` and prints nothing. A session that ends because the other side broke the format is a
 //! warning, and so is a push that was dropped; a handler that panicked or failed with a cause is an error.
+//!
+//! Each call of either side has one event when it ends, however it ends, with the target `teleport::call` at level debug: with
+//! `kind`, `uri`, `route`, `peer`, `seq`, `status` (104 is a call whose future was dropped), `reason`, `request_size`, `reply_size`
+//! and `cost`, and with `request` and `reply` if [`PeerConfig::print_bodies`] says so. It is a warning if the call was slow, see
+//! [`PeerConfig::slow_threshold`]. As long as nobody listens, calls do nothing for it.
+//!
+//! Values of query parameters with names such as `token` and `password` are masked in all that is logged, and in the texts of
+//! errors. Which names these are can be changed, see [`BodyText::hidden`].
+//!
+//! # Traces
+//!
+//! Each call has a span of that target and level, with the fields that OpenTelemetry has for remote procedure calls; a handler
+//! runs in it. A W3C trace context (`traceparent` and `tracestate`) that came with a call goes on to the calls that its handler
+//! makes, as it is.
+//!
+//! With the feature `otel` the spans take part in the trace. As soon as a layer of `tracing-opentelemetry` listens to the
+//! spans, that of a call is sent along as its trace context, and that of the call that is served has it as its parent. Nothing else
+//! has to be set, no propagator either.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(
@@ -176,6 +198,8 @@ pub use crate::{
 /// | | |
 /// |---|---|
 /// | `#[pull(uri = "sum")]` | instead of the method's name; with a slash in front, instead of the controller's too |
+/// | `#[pull(cancel)]` | stopped when its caller goes away, or no longer waits |
+/// | `#[pull(slow_ms = 500)]` | a call that takes longer is logged as a warning |
 /// | `#[pull(skip)]` | no handler |
 ///
 /// # On a trait
