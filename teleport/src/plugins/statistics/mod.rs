@@ -196,6 +196,8 @@ impl Drop for Open {
     }
 }
 
+// Whose type is no plugin does not want to hear of this one.
+#[diagnostic::do_not_recommend]
 impl Plugin for Statistics {
     fn name(&self) -> &str {
         "statistics"
