@@ -142,6 +142,8 @@ fn find<'a, I>(tokens: &'a [(String, I)], token: &str) -> Option<&'a I> {
     found
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl Plugin for Auth {
     fn name(&self) -> &str {
         "auth"

@@ -91,6 +91,8 @@ impl Credentials {
     }
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl Plugin for Credentials {
     fn name(&self) -> &str {
         "credentials"

@@ -57,6 +57,8 @@ impl Heartbeat {
     }
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl Plugin for Heartbeat {
     fn name(&self) -> &str {
         "heartbeat"

@@ -196,7 +196,7 @@ impl Drop for Open {
     }
 }
 
-// Whose type is no plugin does not want to hear of this one.
+// An error about a type that is no plugin need not list those that are.
 #[diagnostic::do_not_recommend]
 impl Plugin for Statistics {
     fn name(&self) -> &str {
