@@ -172,6 +172,8 @@ fn leave(ctx: &PullCtx) {
     ctx.values().remove::<Permits>();
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl Plugin for CallLimit {
     fn name(&self) -> &str {
         "call limit"
@@ -199,6 +201,8 @@ impl Plugin for CallLimit {
     }
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl RoutePlugin for CallLimit {
     fn name(&self) -> &str {
         "call limit"

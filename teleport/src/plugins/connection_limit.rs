@@ -117,6 +117,8 @@ fn refusal(most: usize, which: &str) -> Status {
     Status::unavailable(format!("too many connections{which}: {most} are allowed"))
 }
 
+// An error about a type that is no plugin need not list those that are.
+#[diagnostic::do_not_recommend]
 impl Plugin for ConnectionLimit {
     fn name(&self) -> &str {
         "connection limit"

@@ -14,9 +14,9 @@ mod call_limit;
 mod connection_limit;
 mod credentials;
 mod heartbeat;
-mod rate;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod rate;
 #[cfg(feature = "metrics")]
 pub mod statistics;
 
