@@ -138,6 +138,11 @@ impl Error {
         self
     }
 
+    /// The other side certainly has not served the call, because of the connection: it may be made on another one.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.0.kind, Kind::Unsent)
+    }
+
     pub(crate) fn write(action: &'static str, source: impl Into<Source>) -> Self {
         Self::new(Kind::Write, action, Some(source.into()))
     }

@@ -6,10 +6,13 @@ use std::sync::{
 };
 
 use teleport::{
-    Connection, Error, Peer, PullController, PushController, Router, Session, pull_controller,
-    push_controller,
+    Connection, Error, Peer, PeerConfig, Plugin, PullController, PushController, Router, Session,
+    pull_controller, push_controller,
 };
-use teleport_tests::pair::{Pair, connect, peer};
+use teleport_tests::{
+    gate::{Gate, GateClient, GatePushClient},
+    pair::{Pair, connect, peer},
+};
 use tokio::sync::mpsc;
 
 struct Node(u32);
@@ -97,6 +100,59 @@ async fn pushes_go_over_a_connection_too() {
     turns.push("/mailbox/put", 8).await.expect("sent");
     assert_eq!(received.recv().await, Some(7));
     assert_eq!(received.recv().await, Some(8));
+}
+
+/// Looks at every call, which takes another path then.
+struct Watching;
+
+impl Plugin for Watching {
+    fn name(&self) -> &str {
+        "watching"
+    }
+}
+
+#[tokio::test]
+async fn what_a_closing_side_has_not_taken_goes_to_another_session_with_its_arguments() {
+    for watched in [false, true] {
+        let gates = [Gate::default(), Gate::default()];
+        let mut pairs = Vec::new();
+        for gate in &gates {
+            let config = PeerConfig {
+                announce: true,
+                ..PeerConfig::default()
+            };
+            let mut client = Peer::builder().config(config);
+            if watched {
+                client = client.plugin(Watching);
+            }
+            let server = peer(PeerConfig::default(), gate.routes());
+            pairs.push(connect(server, client.build().expect("a peer")).await);
+        }
+        let turns = Turns {
+            sessions: Arc::new(pairs.iter().map(|pair| pair.session.clone()).collect()),
+            next: Arc::default(),
+        };
+        // A call that runs keeps the first from its end, which its client has not heard of.
+        let first = GateClient::new(&pairs[0].session);
+        let running = tokio::spawn(async move { first.pass(1).await });
+        gates[0].arrived(1).await;
+        pairs[0].accepted.start_closing();
+        assert!(pairs[0].session.is_open());
+
+        let answer = GateClient::new(&turns).open_road(7).await;
+        assert_eq!(answer.expect("by the second"), 7, "watched: {watched}");
+        assert_eq!(turns.next.load(Ordering::Relaxed), 2, "both were asked");
+        // Now the client has heard, and a push finds the first closed.
+        assert!(!pairs[0].session.is_open());
+        let push = GatePushClient::new(&turns).push(8).await;
+        push.expect("to the second");
+        gates[1].arrived(8).await;
+        assert_eq!(turns.next.load(Ordering::Relaxed), 4, "both were asked");
+
+        gates[0].open(1);
+        let answer = running.await.expect("no panic");
+        assert_eq!(answer.expect("taken before"), 1);
+    }
 }
 
 /// Has none.

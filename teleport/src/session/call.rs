@@ -135,13 +135,13 @@ pub(super) fn encode(
     Ok(range)
 }
 
-/// As [`encode`], with what plugins and logs want to see of it.
+/// As [`encode`], with what plugins and logs want to see of it. Gives the arguments back.
 pub(super) async fn encode_hooked<A: Encode>(
     call: &mut CallCtx,
     options: &mut CallOptions,
     args: A,
     refused: fn(Status) -> Error,
-) -> Result<Vec<u8>, Error> {
+) -> Result<(Vec<u8>, A), Error> {
     let session = call.session().clone();
     let shared = session.shared();
     call.header.gzip = options.gzip.unwrap_or(shared.env.gzip);
@@ -164,9 +164,8 @@ pub(super) async fn encode_hooked<A: Encode>(
     };
     let mut frame = Vec::with_capacity(256);
     let body = encode(shared, head, options, &args, &mut frame)?;
-    drop(args);
     call.set_request(frame.len(), frame.get(body).unwrap_or_default());
-    Ok(frame)
+    Ok((frame, args))
 }
 
 /// What is left is at least 1: 0 says that there is no limit.

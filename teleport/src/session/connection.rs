@@ -37,8 +37,8 @@ use crate::{
 pub trait Connection: Clone + Send + Sync + 'static {
     /// The session for the next call. It may wait for one; the call's time limit counts meanwhile.
     ///
-    /// A session that turns out to be closed before the call was sent is asked for again, a few times; a call that may have
-    /// been sent is never repeated.
+    /// If the session that it gives turns out to be closed, or its other side closes and says that it has not taken the call,
+    /// it is asked for another one, up to 4 times. A call that may have been served is never repeated.
     ///
     /// # Errors
     /// There is none: this becomes the error of the call.
@@ -150,7 +150,7 @@ impl fmt::Debug for On<'_> {
     }
 }
 
-/// How often a call asks for another session, when the one that it was given has closed.
+/// How often a call asks for a session. The first may have closed, and so may the next.
 pub(super) const TRIES: u8 = 5;
 
 /// The session of a call under way.

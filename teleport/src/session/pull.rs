@@ -66,9 +66,10 @@ enum Stage<'a, A, R> {
     Start(A),
     /// A session is being found.
     Finding(A, BoxFuture<'a, Result<Session, Error>>),
-    Sent(Exchange<'a>),
+    /// With the arguments, if they can be sent again on another session.
+    Sent(Exchange<'a>, Option<A>),
     /// Plugins or logs look at this call: the slow path.
-    Hooked(BoxFuture<'a, Result<R, Error>>),
+    Hooked(BoxFuture<'a, (Result<R, Error>, Option<A>)>),
     Done,
 }
 
@@ -147,7 +148,7 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
     fn peer(&self) -> String {
         match (&self.on.0, &self.stage) {
             (Way::Session(session), _) => session.peer_addr().to_string(),
-            (_, Stage::Sent(exchange)) => exchange.session().peer_addr().to_string(),
+            (_, Stage::Sent(exchange, _)) => exchange.session().peer_addr().to_string(),
             _ => String::new(),
         }
     }
@@ -195,11 +196,22 @@ where
                         return Poll::Pending;
                     }
                 }
-                Stage::Sent(exchange) => {
-                    let answer = ready!(exchange.poll_reply(cx))?;
-                    return Poll::Ready(decode_reply(exchange.session(), &answer, self.decode));
+                Stage::Sent(exchange, spare) => {
+                    let result = ready!(exchange.poll_reply(cx))
+                        .and_then(|answer| decode_reply(exchange.session(), &answer, self.decode));
+                    match (result, spare.take()) {
+                        (Err(error), Some(args)) if error.is_unsent() => {
+                            self.stage = Stage::Start(args);
+                        }
+                        (result, _) => return Poll::Ready(result),
+                    }
                 }
-                Stage::Hooked(future) => return future.as_mut().poll(cx),
+                Stage::Hooked(future) => match ready!(future.as_mut().poll(cx)) {
+                    (Err(error), Some(args)) if error.is_unsent() => {
+                        self.stage = Stage::Start(args);
+                    }
+                    (result, _) => return Poll::Ready(result),
+                },
                 Stage::Done => {
                     return Poll::Ready(Err(Error::write("pull", "polled after its end")));
                 }
@@ -237,29 +249,26 @@ where
         args: A,
         cx: &mut Context<'_>,
     ) -> Result<bool, Error> {
-        // Not sent, so another session may do. What comes here and is closed is seldom worth more than this.
-        if let Way::Found(_) = self.on.0
-            && self.tries < TRIES
-            && !session.is_open()
-        {
-            self.stage = Stage::Start(args);
-            return Ok(false);
-        }
         let seq = session.shared().next_pull();
         call::announce(session.shared(), &mut self.meta);
+        let again = self.may_try_again();
         if session.shared().env.is_watched() {
             let mut header = self.header(seq);
-            header.meta = mem::take(&mut self.meta);
+            header.meta = match again {
+                true => self.meta.clone(),
+                false => mem::take(&mut self.meta),
+            };
             let call = Hooked {
                 header,
                 options: self.options,
                 deadline: self.deadline(),
                 session,
+                again,
             };
             self.stage = Stage::Hooked(Box::pin(call.run(args, self.decode)));
             return Ok(false);
         }
-        with_scratch(|frame| {
+        let exchange = with_scratch(|frame| {
             let head = Head {
                 kind: PacketKind::Pull,
                 seq,
@@ -267,11 +276,25 @@ where
                 meta: &self.meta,
             };
             call::encode(session.shared(), head, &self.options, &args, frame)?;
-            let exchange = Exchange::start(session, seq, self.options.cancel, frame, cx)?;
-            let waits = exchange.waits_for_reply();
-            self.stage = Stage::Sent(exchange);
-            Ok(waits)
-        })
+            Exchange::start(session, seq, self.options.cancel, frame, cx)
+        });
+        match exchange {
+            Ok(exchange) => {
+                let waits = exchange.waits_for_reply();
+                self.stage = Stage::Sent(exchange, again.then_some(args));
+                Ok(waits)
+            }
+            Err(error) if again && error.is_unsent() => {
+                self.stage = Stage::Start(args);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// On another session, if this one turns out not to have taken the call.
+    fn may_try_again(&self) -> bool {
+        matches!(self.on.0, Way::Found(_)) && self.tries < TRIES
     }
 
     fn header(&self, seq: u64) -> Header {
@@ -338,10 +361,12 @@ struct Hooked<'a> {
     header: Header,
     options: CallOptions,
     deadline: Option<Instant>,
+    again: bool,
 }
 
 impl<'a> Hooked<'a> {
-    async fn run<A, R, D>(self, args: A, decode: D) -> Result<R, Error>
+    /// Gives the arguments back if they can be sent again.
+    async fn run<A, R, D>(self, args: A, decode: D) -> (Result<R, Error>, Option<A>)
     where
         A: Encode + Send + 'a,
         D: DecodeAs<R> + Send + 'a,
@@ -350,13 +375,22 @@ impl<'a> Hooked<'a> {
         let Self {
             session,
             header,
-            options,
+            mut options,
             deadline,
+            again,
         } = self;
         let mut call = CallCtx::new(Session::clone(&session), header);
         let span = call.span();
+        let refused = |status| Error::write("pull", Rejection(status));
+        let mut spare = None;
         let result = {
-            let work = exchange_hooked(session, options, &mut call, args, decode).instrument(span);
+            let work = async {
+                let encoded = call::encode_hooked(&mut call, &mut options, args, refused);
+                let (frame, args) = encoded.await?;
+                spare = again.then_some(args);
+                exchange_hooked(session, options.cancel, &mut call, frame, decode).await
+            };
+            let work = work.instrument(span);
             match deadline {
                 None => work.await,
                 Some(deadline) => tokio::time::timeout_at(deadline, work)
@@ -365,28 +399,26 @@ impl<'a> Hooked<'a> {
             }
         };
         call.end(result.as_ref().err());
-        result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
+        let peer = call.peer_addr().to_string();
+        (result.map_err(|error| error.at(call.uri(), &peer)), spare)
     }
 }
 
-async fn exchange_hooked<A: Encode, R, D: DecodeAs<R>>(
+async fn exchange_hooked<R, D: DecodeAs<R>>(
     session: Held<'_>,
-    mut options: CallOptions,
+    cancel: bool,
     call: &mut CallCtx,
-    args: A,
+    mut frame: Vec<u8>,
     decode: D,
 ) -> Result<R, Error> {
     let seq = call.header.seq;
-    let refused = |status| Error::write("pull", Rejection(status));
-    let mut frame = call::encode_hooked(call, &mut options, args, refused).await?;
     let mut start = Some(session);
     let mut exchange = poll_fn(|cx| {
         let session = start
             .take()
             .ok_or_else(|| Error::write("pull", "polled after its end"));
         Poll::Ready(
-            session
-                .and_then(|session| Exchange::start(session, seq, options.cancel, &mut frame, cx)),
+            session.and_then(|session| Exchange::start(session, seq, cancel, &mut frame, cx)),
         )
     })
     .await?;

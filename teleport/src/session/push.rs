@@ -53,10 +53,19 @@ enum Stage<'a, A> {
     /// A session is being found.
     Finding(A, BoxFuture<'a, Result<Session, Error>>),
     /// The outbox is full.
-    Blocked(Held<'a>, Vec<u8>, BoxFuture<'a, ()>),
+    Blocked(Blocked<'a, A>),
     /// Plugins or logs look at it: the slow path.
-    Hooked(BoxFuture<'a, Result<(), Error>>),
+    Hooked(BoxFuture<'a, (Result<(), Error>, Option<A>)>),
     Done,
+}
+
+/// A frame that waits for room.
+struct Blocked<'a, A> {
+    session: Held<'a>,
+    frame: Vec<u8>,
+    room: BoxFuture<'a, ()>,
+    /// The arguments, if they can be sent again on another session.
+    spare: Option<A>,
 }
 
 // Nothing in it is ever pinned in place; the futures inside are boxed.
@@ -113,7 +122,7 @@ impl<'a, A> Push<'a, A> {
     fn peer(&self) -> String {
         match (&self.on.0, &self.stage) {
             (Way::Session(session), _) => session.peer_addr().to_string(),
-            (_, Stage::Blocked(session, ..)) => session.peer_addr().to_string(),
+            (_, Stage::Blocked(blocked)) => blocked.session.peer_addr().to_string(),
             _ => String::new(),
         }
     }
@@ -142,15 +151,19 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                         self.start_on(Held::Owned(session), args)?;
                     }
                 }
-                Stage::Blocked(_, _, room) => {
-                    ready!(room.as_mut().poll(cx));
-                    if let Stage::Blocked(session, mut frame, _) =
-                        mem::replace(&mut self.stage, Stage::Done)
-                    {
-                        self.stage = hand_over(session, &mut frame)?;
+                Stage::Blocked(blocked) => {
+                    ready!(blocked.room.as_mut().poll(cx));
+                    if let Stage::Blocked(blocked) = mem::replace(&mut self.stage, Stage::Done) {
+                        let mut frame = blocked.frame;
+                        self.hand_over(blocked.session, &mut frame, blocked.spare)?;
                     }
                 }
-                Stage::Hooked(future) => return future.as_mut().poll(cx),
+                Stage::Hooked(future) => match ready!(future.as_mut().poll(cx)) {
+                    (Err(error), Some(args)) if error.is_unsent() => {
+                        self.stage = Stage::Start(args);
+                    }
+                    (result, _) => return Poll::Ready(result),
+                },
                 Stage::Done => return Poll::Ready(Ok(())),
             }
         }
@@ -180,22 +193,21 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
     }
 
     fn start_on(&mut self, session: Held<'a>, args: A) -> Result<(), Error> {
-        if let Way::Found(_) = self.on.0
-            && self.tries < TRIES
-            && !session.is_open()
-        {
-            self.stage = Stage::Start(args);
-            return Ok(());
-        }
         let seq = session.shared().next_push();
         call::announce(session.shared(), &mut self.meta);
+        // On another session, if this one turns out not to take it.
+        let again = matches!(self.on.0, Way::Found(_)) && self.tries < TRIES;
         if session.shared().env.is_watched() {
             let mut header = self.header(seq);
-            header.meta = mem::take(&mut self.meta);
-            self.stage = Stage::Hooked(Box::pin(run_hooked(session, header, self.options, args)));
+            header.meta = match again {
+                true => self.meta.clone(),
+                false => mem::take(&mut self.meta),
+            };
+            let work = run_hooked(session, header, self.options, args, again);
+            self.stage = Stage::Hooked(Box::pin(work));
             return Ok(());
         }
-        self.stage = with_scratch(|frame| {
+        with_scratch(|frame| {
             let head = Head {
                 kind: PacketKind::Push,
                 seq,
@@ -203,8 +215,29 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                 meta: &self.meta,
             };
             call::encode(session.shared(), head, &self.options, &args, frame)?;
-            hand_over(session, frame)
-        })?;
+            self.hand_over(session, frame, again.then_some(args))
+        })
+    }
+
+    fn hand_over(
+        &mut self,
+        session: Held<'a>,
+        frame: &mut Vec<u8>,
+        spare: Option<A>,
+    ) -> Result<(), Error> {
+        match (session.shared().enqueue(Frame::Push, frame), spare) {
+            (Ok(()), _) => self.stage = Stage::Done,
+            (Err(Refused::Full), spare) => {
+                self.stage = Stage::Blocked(Blocked {
+                    room: exchange::room(&session),
+                    session,
+                    frame: mem::take(frame),
+                    spare,
+                });
+            }
+            (Err(Refused::Closed(_)), Some(args)) => self.stage = Stage::Start(args),
+            (Err(Refused::Closed(closed)), None) => return Err(Error::unsent("push", closed)),
+        }
         Ok(())
     }
 
@@ -213,40 +246,35 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
     }
 }
 
-fn hand_over<'a, A>(session: Held<'a>, frame: &mut Vec<u8>) -> Result<Stage<'a, A>, Error> {
-    match session.shared().enqueue(Frame::Push, frame) {
-        Ok(()) => Ok(Stage::Done),
-        Err(Refused::Full) => {
-            let room = exchange::room(&session);
-            Ok(Stage::Blocked(session, mem::take(frame), room))
-        }
-        Err(Refused::Closed(closed)) => Err(Error::unsent("push", closed)),
-    }
-}
-
-/// A push that plugins or logs look at.
+/// A push that plugins or logs look at. Gives the arguments back if they can be sent again.
 async fn run_hooked<A: Encode + Send>(
     session: Held<'_>,
     header: Header,
-    options: CallOptions,
+    mut options: CallOptions,
     args: A,
-) -> Result<(), Error> {
+    again: bool,
+) -> (Result<(), Error>, Option<A>) {
     let mut call = CallCtx::new(session.clone(), header);
     let span = call.span();
-    let work = send_hooked(&session, options, &mut call, args);
+    let refused = |status| Error::rejected("push", status);
+    let mut spare = None;
+    let work = async {
+        let encoded = call::encode_hooked(&mut call, &mut options, args, refused);
+        let (frame, args) = encoded.await?;
+        spare = again.then_some(args);
+        send_hooked(&session, &mut call, frame).await
+    };
     let result = work.instrument(span).await;
     call.end(result.as_ref().err());
-    result.map_err(|error| error.at(call.uri(), &call.peer_addr().to_string()))
+    let peer = call.peer_addr().to_string();
+    (result.map_err(|error| error.at(call.uri(), &peer)), spare)
 }
 
-async fn send_hooked<A: Encode>(
+async fn send_hooked(
     session: &Session,
-    mut options: CallOptions,
     call: &mut CallCtx,
-    args: A,
+    mut frame: Vec<u8>,
 ) -> Result<(), Error> {
-    let refused = |status| Error::rejected("push", status);
-    let mut frame = call::encode_hooked(call, &mut options, args, refused).await?;
     let shared = session.shared();
     loop {
         match shared.enqueue(Frame::Push, &mut frame) {
