@@ -47,6 +47,8 @@
 //! |---|---|---|
 //! | `macros` | yes | the two attribute macros |
 //! | `signal` | yes | `signal::shutdown` |
+//! | `registry` | no | `registry`: pools of sessions to the members of a service |
+//! | `etcd` | no | members that register in etcd; to build it takes `protoc` |
 //! | `restart` | no | on Unix: `restart`, which lets a new process take over without refusing a connection; sockets from systemd |
 //! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
 //! | `tls` | no | `tls://host:port`, with rustls; see [`PeerConfig`] for the files, [`Session::tls`] for who is there |
@@ -97,6 +99,8 @@ mod peer;
 mod plugin;
 pub mod plugins;
 pub mod protocol;
+#[cfg(feature = "registry")]
+pub mod registry;
 #[cfg(all(unix, feature = "restart"))]
 pub mod restart;
 mod route;

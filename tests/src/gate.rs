@@ -64,6 +64,12 @@ impl Gate {
         }
     }
 
+    /// The handler with this number has started and waits.
+    #[must_use]
+    pub fn has_arrived(&self, number: u64) -> bool {
+        self.waiting().contains_key(&number)
+    }
+
     /// Lets the handler with this number end. It must have arrived.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod contract;
 pub mod gate;
 pub mod log;
+pub mod named;
 pub mod pair;
 pub mod recording;
 pub mod standard;

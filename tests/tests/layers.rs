@@ -53,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session", "socket", "status", "uri",
         ],
     ),
+    ("registry", &["error", "peer", "plugin", "route", "session"]),
 ];
 
 fn source() -> PathBuf {

@@ -54,6 +54,12 @@ impl Peer {
         self.end(tokio::time::sleep(limit)).await
     }
 
+    /// It closes or is closed: no session begins any more.
+    #[cfg(feature = "registry")]
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.0.stage.borrow() > Stage::Open
+    }
+
     /// Closes, and cuts what is still up when `enough` is ready.
     pub(super) async fn end(&self, enough: impl Future) -> ShutdownReport {
         tracing::info!(sessions = self.session_count(), "closing");
