@@ -101,7 +101,7 @@ impl Bench {
 }
 
 /// The buffers that packets are read into are new now and then.
-const BUFFERS: f64 = 0.2;
+const BUFFERS: f64 = 0.4;
 
 fn at_most(limit: f64, found: f64) {
     assert!(found <= limit + BUFFERS, "{found} instead of {limit}");
