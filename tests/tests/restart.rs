@@ -21,6 +21,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use teleport::{ConnOptions, Error, Peer, PeerConfig, Session};
+use teleport_tests::authority::Authority;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdout, Command},
@@ -177,8 +178,14 @@ fn number(pid: u32) -> Pid {
 }
 
 fn client() -> Peer {
+    trusting(None)
+}
+
+/// A client that speaks TLS with whom this authority has signed.
+fn trusting(ca: Option<PathBuf>) -> Peer {
     let config = PeerConfig {
         announce: true,
+        tls_ca_file: ca,
         ..PeerConfig::default()
     };
     Peer::builder().config(config).build().expect("a peer")
@@ -218,15 +225,22 @@ struct Shared {
 
 impl Load {
     /// At each address three tasks that dial for each call, and three that stay connected as long as they can.
-    fn start(addresses: &[String]) -> Self {
+    fn start(addresses: &[String], ca: Option<&Path>) -> Self {
         let shared = Arc::<Shared>::default();
         let mut tasks = JoinSet::new();
         for address in addresses {
+            let tls = address.starts_with("tls://");
             for number in 0..6 {
+                let peer = trusting(ca.filter(|_| tls).map(Path::to_owned));
                 let mut last = shared.last.lock().expect("no panic");
                 let index = last.len();
                 last.push((0, 0));
-                tasks.spawn(Arc::clone(&shared).call(index, address.clone(), number % 2 == 0));
+                tasks.spawn(Arc::clone(&shared).call(
+                    index,
+                    peer,
+                    address.clone(),
+                    number % 2 == 0,
+                ));
             }
         }
         Self { shared, tasks }
@@ -267,8 +281,7 @@ impl Load {
 }
 
 impl Shared {
-    async fn call(self: Arc<Self>, index: usize, address: String, stays: bool) {
-        let peer = client();
+    async fn call(self: Arc<Self>, index: usize, peer: Peer, address: String, stays: bool) {
         let mut number = 0;
         let mut session = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -326,16 +339,24 @@ async fn restarts_in_a_row_under_load_refuse_no_connection_and_lose_no_reply() {
     let folder = Folder::new("row");
     let socket = folder.path("socket");
     let unix = format!("unix://{}", socket.display());
-    // Two peers, a port of the system's choice twice, a Unix socket.
-    let args = ["127.0.0.1:0", "127.0.0.1:0", &unix, "--", "127.0.0.1:0"];
-    let mut server = Server::start(Command::new(SERVER).args(args));
+    let authority = Authority::new();
+    let identity = authority.issue("server");
+    // Two peers; a port of the system's choice twice, a Unix socket, TLS.
+    let plain = ["127.0.0.1:0", "127.0.0.1:0", &unix];
+    let mut server = Server::start(
+        Command::new(SERVER)
+            .env("CERT_FILE", &identity.cert)
+            .env("KEY_FILE", &identity.key)
+            .args(plain)
+            .args(["--", "tls://127.0.0.1:0"]),
+    );
     let (mut pid, addresses) = server.up().await;
     assert_eq!(
         addresses.iter().collect::<BTreeSet<_>>().len(),
         4,
         "{addresses:?}"
     );
-    let load = Load::start(&addresses);
+    let load = Load::start(&addresses, Some(&authority.file()));
     load.answered_by(pid).await;
     let mut seen = BTreeSet::from([pid]);
     for _ in 0..8 {
@@ -363,7 +384,7 @@ async fn a_new_program_that_does_not_come_up_leaves_the_old_one_serving() {
     point(&program, Path::new(SERVER));
     let mut server = Server::start(Command::new(&program).args(["127.0.0.1:0", &unix]));
     let (pid, addresses) = server.up().await;
-    let load = Load::start(&addresses);
+    let load = Load::start(&addresses, None);
     load.answered_by(pid).await;
 
     let ends = folder.script("ends", "exit 7");

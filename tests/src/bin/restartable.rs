@@ -1,7 +1,8 @@
 //! A server that can be restarted, for `tests/restart.rs`, which starts it, sends it signals and reads what it says.
 //!
 //! `restartable [--fail | --hold CONTROL] ADDRESS... [-- ADDRESS...]...`: a peer for each group of addresses. `--fail` ends after
-//! listening and before it is ready; `--hold` waits there until the test sends a byte over the control connection.
+//! listening and before it is ready; `--hold` waits there until the test sends a byte over the control connection. What `tls://`
+//! addresses need is in the variables `CERT_FILE` and `KEY_FILE`.
 
 #[cfg(not(unix))]
 fn main() {}
@@ -36,8 +37,14 @@ mod unix {
 
         let mut listening = Vec::new();
         for addresses in args.split(|arg| arg == "--") {
+            let tls = addresses
+                .iter()
+                .any(|address| address.starts_with("tls://"));
+            let file = |name| env::var_os(name).filter(|_| tls).map(Into::into);
             let config = PeerConfig {
                 listen: addresses.to_vec(),
+                tls_cert_file: file("CERT_FILE"),
+                tls_key_file: file("KEY_FILE"),
                 // Nothing of what is tested ends by it.
                 shutdown_timeout: std::time::Duration::from_secs(600),
                 ..PeerConfig::default()
