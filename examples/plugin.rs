@@ -29,8 +29,7 @@ impl Plugin for Door {
         let password: String = handshake.decode(&request)?;
         let known = password == self.password;
         let outcome = known.then_some(()).ok_or_else(Status::unauthorized);
-        let answer = outcome.as_ref().map(|()| ());
-        handshake.reply(&request, answer).await?;
+        handshake.reply(&request, outcome.as_ref().copied()).await?;
         outcome
     }
 }

@@ -160,8 +160,7 @@ impl Plugin for Auth {
             Err(status) => Err(status),
         };
         if packet.header.kind == PacketKind::Pull {
-            let outcome = verdict.as_ref().map(|()| ());
-            let sent = handshake.reply(&packet, outcome).await;
+            let sent = handshake.reply(&packet, verdict.as_ref().copied()).await;
             return verdict.and(sent.map_err(Status::from));
         }
         verdict

@@ -144,14 +144,15 @@ impl CallLimit {
         }
         let all = session.values().get_or_insert_with(OfSessions::default);
         let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, own)) = all.iter().find(|(number, _)| *number == self.number) {
+        if let Some(own) = all.iter().find(|own| own.number == self.number) {
             return Some(Arc::clone(own));
         }
         let own = Arc::new(OfSession {
+            number: self.number,
             at_once: self.at_once_per_session.map(Seats::new),
             rate: self.rate_per_session.map(Bucket::new),
         });
-        all.push((self.number, Arc::clone(&own)));
+        all.push(Arc::clone(&own));
         Some(own)
     }
 
@@ -254,13 +255,14 @@ impl Seats {
 /// What one of them keeps with a session.
 #[derive(Debug)]
 struct OfSession {
+    number: u64,
     at_once: Option<Seats>,
     rate: Option<Bucket>,
 }
 
-/// What all of them keep with a session, by their numbers. A value of the session.
+/// What all of them keep with a session. A value of the session.
 #[derive(Clone, Default)]
-struct OfSessions(Arc<Mutex<Vec<(u64, Arc<OfSession>)>>>);
+struct OfSessions(Arc<Mutex<Vec<Arc<OfSession>>>>);
 
 /// The places that a call has, of whichever limits. A value of the call.
 #[derive(Clone, Default)]
