@@ -33,6 +33,8 @@ enum Kind {
     Decode,
     Dial,
     Encode,
+    /// A session or a link that was up.
+    Ended,
     Listen,
     /// A plugin on this side refused.
     Rejected(Status),
@@ -58,6 +60,7 @@ impl Error {
             Kind::Config
             | Kind::Dial
             | Kind::Encode
+            | Kind::Ended
             | Kind::Listen
             | Kind::Unsent
             | Kind::Write => code::WRITE_FAILED,
@@ -83,7 +86,12 @@ impl Error {
     /// did not take it), or before its reply came (101: whether it was served is not known).
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.0.kind, Kind::Closed | Kind::Unsent)
+        matches!(self.0.kind, Kind::Closed | Kind::Ended | Kind::Unsent)
+    }
+
+    /// Another session may take the call: this one has not.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.0.kind, Kind::Unsent)
     }
 
     /// A time limit on this side passed: of the call, or of the dial.
@@ -138,11 +146,6 @@ impl Error {
         self
     }
 
-    /// The other side certainly has not served the call, because of the connection: it may be made on another one.
-    pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self.0.kind, Kind::Unsent)
-    }
-
     pub(crate) fn write(action: &'static str, source: impl Into<Source>) -> Self {
         Self::new(Kind::Write, action, Some(source.into()))
     }
@@ -153,6 +156,10 @@ impl Error {
 
     pub(crate) fn closed(action: &'static str, source: Option<Source>) -> Self {
         Self::new(Kind::Closed, action, source)
+    }
+
+    pub(crate) fn ended(action: &'static str, source: impl Into<Source>) -> Self {
+        Self::new(Kind::Ended, action, Some(source.into()))
     }
 
     pub(crate) fn encode(action: &'static str, source: impl Into<Source>) -> Self {
@@ -218,6 +225,7 @@ impl fmt::Display for Error {
             Kind::Decode => f.write_str(": the reply cannot be read"),
             Kind::Dial => f.write_str(": no connection"),
             Kind::Encode => f.write_str(": the arguments cannot be encoded"),
+            Kind::Ended => f.write_str(": ended"),
             Kind::Listen => f.write_str(": cannot listen"),
             Kind::Rejected(status) => write!(f, ": refused by a plugin: {status}"),
             Kind::Remote(status) => {

@@ -34,6 +34,7 @@
 //! |---|---|
 //! | routes, and handlers for what has none | [`Router`] |
 //! | what a handler knows about its call | [`PullCtx`], [`PushCtx`], both [`Context`]s |
+//! | a session that is dialled again when it is lost; sessions for one call each | [`Link`], [`Short`] |
 //! | errors of a handler, and of a caller | [`Status`], [`Error`] |
 //! | configuration, limits, timeouts | [`PeerConfig`] |
 //! | hooks around calls and connections | [`Plugin`], and those ready to use: [`plugins`] |
@@ -90,11 +91,13 @@
     )
 )]
 
+mod backoff;
 pub mod codec;
 mod context;
 mod error;
 #[cfg(all(unix, feature = "restart"))]
 mod inherit;
+mod link;
 mod peer;
 mod plugin;
 pub mod plugins;
@@ -124,11 +127,14 @@ pub use tokio_rustls::rustls;
 
 #[doc(inline)]
 pub use crate::{
+    backoff::Backoff,
     codec::{CodecId, Protobuf, Raw},
     context::{Context, PullCtx, PushCtx},
     error::Error,
+    link::{Link, LinkOptions, LinkState, LinkStates},
     peer::{
-        ConnOptions, CutRoute, CutSession, Listening, Peer, PeerBuilder, PeerConfig, ShutdownReport,
+        ConnOptions, CutRoute, CutSession, Listening, Peer, PeerBuilder, PeerConfig, Short,
+        ShutdownReport,
     },
     plugin::{Closing, Hooks, Plugin, RoutePlugin},
     route::{RouteInfo, RouteKind},

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod capture;
 pub mod contract;
+pub mod door;
 pub mod gate;
 pub mod log;
 pub mod named;

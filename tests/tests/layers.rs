@@ -8,6 +8,7 @@ use std::{
 };
 
 const LAYERS: &[(&str, &[&str])] = &[
+    ("backoff", &[]),
     ("uri", &[]),
     ("inherit", &[]),
     ("signal", &[]),
@@ -54,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("registry", &["error", "peer", "plugin", "route", "session"]),
+    ("link", &["backoff", "error", "peer", "session"]),
 ];
 
 fn source() -> PathBuf {

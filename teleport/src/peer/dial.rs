@@ -88,6 +88,38 @@ impl Peer {
             .map_err(|error| error.at(address, ""))
     }
 
+    /// As [`dial_with`](Self::dial_with), over the stream that `connect` gives.
+    pub(crate) async fn dial_over<I>(
+        &self,
+        connect: impl Future<Output = io::Result<I>>,
+        options: ConnOptions,
+    ) -> Result<Session, Error>
+    where
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let limit = options.timeout.or(self.0.config.dial_timeout);
+        let named = || Addr::Named("stream".to_owned());
+        let peer = options.peer_addr.clone().unwrap_or_else(named);
+        let name = peer.to_string();
+        let options = options.numbered(self, &name);
+        let dial = async {
+            let io = connect.await.map_err(Error::dial)?;
+            let new = New {
+                id: options.id.clone().unwrap_or_default(),
+                local: named(),
+                peer,
+                side: Side::Dialling,
+                options: &options,
+                guard: None,
+                tls: None,
+            };
+            self.start(io, new).await
+        };
+        within(limit, Side::Dialling, dial)
+            .await
+            .map_err(|error| error.at(&name, ""))
+    }
+
     /// Starts a session on a byte stream of any kind, as the accepting side. Both sides of an in-memory
     /// pipe can be served so: the roles differ only in which plugin hook runs, see [`ConnOptions::dialling`].
     ///

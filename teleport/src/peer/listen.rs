@@ -60,7 +60,12 @@ impl Peer {
             listening.listeners.push(Arc::downgrade(&listener));
             listening.addrs.push(local.clone());
             let guard = self.0.stage.subscribe();
-            tokio::spawn(accept_all(self.clone(), listener, local, guard));
+            let accepting = self.0.accepting.subscribe();
+            let peer = self.clone();
+            tokio::spawn(async move {
+                accept_all(peer, listener, local, guard).await;
+                drop(accepting);
+            });
         }
         Ok(listening)
     }
@@ -167,8 +172,13 @@ async fn accept_all(peer: Peer, listener: Arc<Listener>, local: Addr, mut guard:
     }
     let mut pause = PAUSE.0;
     loop {
-        let Some(accepted) = before(Stage::Closing, &mut guard, listener.accept()).await else {
-            return;
+        let accepted = match before(Stage::Closing, &mut guard, listener.accept()).await {
+            Some(accepted) => accepted,
+            // Who has connected in time is told that this side closes; with the listener it would be cut off.
+            None => match at_once(listener.accept()).await {
+                Some(Ok(accepted)) => Ok(accepted),
+                _ => return,
+            },
         };
         match accepted {
             Ok((stream, remote)) => {
@@ -192,6 +202,16 @@ async fn accept_all(peer: Peer, listener: Arc<Listener>, local: Addr, mut guard:
             }
         }
     }
+}
+
+/// The outcome of `work`, or nothing if it is not there yet.
+async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// The outcome of `work`, or nothing if the end of the peer comes to `stage` first.

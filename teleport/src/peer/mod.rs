@@ -8,6 +8,7 @@ mod listen;
 mod options;
 #[cfg(feature = "config")]
 mod settings;
+mod short;
 mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
@@ -27,6 +28,7 @@ pub use self::{
     config::PeerConfig,
     listen::Listening,
     options::ConnOptions,
+    short::Short,
     shutdown::{CutRoute, CutSession, ShutdownReport},
 };
 use self::{hub::Hub, shutdown::Stage};
@@ -54,13 +56,15 @@ struct Inner {
     env: Arc<Env>,
     dispatch: Arc<RouterDispatch>,
     hub: Hub,
-    /// Numbers the connections whose other side has no address.
-    unnamed: AtomicU64,
+    /// Numbers the connections whose address is not enough of a name.
+    numbered: AtomicU64,
     /// Somebody has called for the end.
     asked_to_close: AtomicBool,
     /// Another process listens at the addresses of this one.
     replaced: AtomicBool,
     stage: watch::Sender<Stage>,
+    /// Each task that accepts connections holds a receiver.
+    accepting: watch::Sender<()>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
@@ -70,11 +74,13 @@ impl Inner {
     fn default_id(&self, addr: &Addr) -> String {
         match addr.socket_addr() {
             Some(addr) => addr.to_string(),
-            None => {
-                let number = self.unnamed.fetch_add(1, Ordering::Relaxed);
-                format!("{addr}#{number}")
-            }
+            None => self.numbered_id(&addr.to_string()),
         }
+    }
+
+    fn numbered_id(&self, name: &str) -> String {
+        let number = self.numbered.fetch_add(1, Ordering::Relaxed);
+        format!("{name}#{number}")
     }
 }
 

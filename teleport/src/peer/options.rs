@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls;
 
+use super::Peer;
 use crate::{protocol::Protocol, socket::transport::Addr};
 
 /// How one connection differs from the peer's configuration.
@@ -33,6 +34,12 @@ impl ConnOptions {
     /// peer keeps one session for each id.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
+        self
+    }
+
+    /// An id of its own for each connection, unless there is one.
+    pub(crate) fn numbered(mut self, peer: &Peer, name: &str) -> Self {
+        self.id.get_or_insert_with(|| peer.0.numbered_id(name));
         self
     }
 

@@ -60,6 +60,12 @@ impl Peer {
         *self.0.stage.borrow() > Stage::Open
     }
 
+    /// Waits until the closing has begun. The end of the peer waits for it to be dropped.
+    pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut guard: Guard = self.0.stage.subscribe();
+        async move { drop(guard.wait_for(|stage| *stage != Stage::Open).await) }
+    }
+
     /// Closes, and cuts what is still up when `enough` is ready.
     pub(super) async fn end(&self, enough: impl Future) -> ShutdownReport {
         tracing::info!(sessions = self.session_count(), "closing");
@@ -87,14 +93,24 @@ impl Peer {
             return;
         }
         let begin = Begin(self.clone(), guard);
-        if self.0.dispatch.plugins().hooks().contains(Hooks::PRE_CLOSE) {
-            let closing = match self.0.replaced.load(Ordering::SeqCst) {
-                true => Closing::Restart,
-                false => Closing::Shutdown,
-            };
+        let closing = match self.0.replaced.load(Ordering::SeqCst) {
+            true => Closing::Restart,
+            false => Closing::Shutdown,
+        };
+        let asks = self.0.dispatch.plugins().hooks().contains(Hooks::PRE_CLOSE);
+        if !asks {
+            begin.stop_accepting();
+        }
+        if asks || self.0.accepting.receiver_count() > 0 {
             // In a task, so that nothing stays half closed if the caller goes away.
             tokio::spawn(async move {
-                begin.0.0.dispatch.plugins().pre_close(closing).await;
+                if asks {
+                    begin.0.0.dispatch.plugins().pre_close(closing).await;
+                    begin.stop_accepting();
+                }
+                // Who hears from its session that this side closes dials again at once, and must not get to a listener that
+                // is about to go.
+                begin.0.0.accepting.closed().await;
                 drop(begin);
             });
         }
@@ -141,13 +157,19 @@ struct Begin(
     #[expect(dead_code, reason = "held until the sessions have heard")] Guard,
 );
 
-impl Drop for Begin {
-    fn drop(&mut self) {
+impl Begin {
+    fn stop_accepting(&self) {
         self.0.0.stage.send_if_modified(|stage| {
             let open = *stage == Stage::Open;
             *stage = (*stage).max(Stage::Closing);
             open
         });
+    }
+}
+
+impl Drop for Begin {
+    fn drop(&mut self) {
+        self.stop_accepting();
         for session in self.0.0.hub.everyone() {
             session.start_closing();
         }

@@ -44,6 +44,13 @@ pub trait Connection: Clone + Send + Sync + 'static {
     /// There is none: this becomes the error of the call.
     fn session(&self) -> impl Future<Output = Result<Session, Error>> + Send;
 
+    /// A call that got `session` from [`session`](Self::session) has ended, however: it was answered, it failed, or its future
+    /// was dropped. For connections that count, or that close what they have opened. One that finds its sessions through
+    /// another connection tells that one. The default does nothing.
+    fn release(&self, session: &Session) {
+        let _ = session;
+    }
+
     /// As [`Session::pull`].
     fn pull<'a, A: Encode, R: Decode>(
         &'a self,
@@ -94,11 +101,17 @@ impl Connection for Session {
 /// [`Connection`] with a boxed future, so that generated clients need no type parameter.
 pub(crate) trait Finder: Send + Sync {
     fn find(&self) -> BoxFuture<'_, Result<Session, Error>>;
+
+    fn release(&self, session: &Session);
 }
 
 impl<C: Connection> Finder for C {
     fn find(&self) -> BoxFuture<'_, Result<Session, Error>> {
         Box::pin(self.session())
+    }
+
+    fn release(&self, session: &Session) {
+        Connection::release(self, session);
     }
 }
 
@@ -156,7 +169,7 @@ pub(super) const TRIES: u8 = 5;
 /// The session of a call under way.
 pub(super) enum Held<'a> {
     Borrowed(&'a Session),
-    Owned(Session),
+    Found(Session, &'a dyn Finder),
 }
 
 impl Deref for Held<'_> {
@@ -165,7 +178,15 @@ impl Deref for Held<'_> {
     fn deref(&self) -> &Session {
         match self {
             Self::Borrowed(session) => session,
-            Self::Owned(session) => session,
+            Self::Found(session, _) => session,
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Self::Found(session, finder) = self {
+            finder.release(session);
         }
     }
 }

@@ -99,7 +99,7 @@ impl<'a> Exchange<'a> {
 pub(super) fn room<'a>(session: &Held<'a>) -> BoxFuture<'a, ()> {
     match session {
         Held::Borrowed(session) => Box::pin(session.shared().wait_for_room()),
-        Held::Owned(session) => {
+        Held::Found(session, _) => {
             let session = session.clone();
             Box::pin(async move { session.shared().wait_for_room().await })
         }

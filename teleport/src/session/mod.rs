@@ -75,6 +75,10 @@ impl Session {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.phase() == Phase::Ended
+    }
+
     /// Only the hub may call it: it has to know.
     pub(crate) fn set_id(&self, id: Arc<str>) {
         *self.0.id.lock().unwrap_or_else(PoisonError::into_inner) = id;

@@ -191,7 +191,8 @@ where
                 Stage::Finding(_, session) => {
                     let session = ready!(session.as_mut().poll(cx))?;
                     if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done)
-                        && self.start_on(Held::Owned(session), args, cx)?
+                        && let Way::Found(finder) = self.on.0
+                        && self.start_on(Held::Found(session, finder), args, cx)?
                     {
                         return Poll::Pending;
                     }
@@ -252,6 +253,7 @@ where
         let seq = session.shared().next_pull();
         call::announce(session.shared(), &mut self.meta);
         let again = self.may_try_again();
+        let options = self.options_now();
         if session.shared().env.is_watched() {
             let mut header = self.header(seq);
             header.meta = match again {
@@ -260,7 +262,7 @@ where
             };
             let call = Hooked {
                 header,
-                options: self.options,
+                options,
                 deadline: self.deadline(),
                 session,
                 again,
@@ -275,8 +277,8 @@ where
                 uri: &self.uri,
                 meta: &self.meta,
             };
-            call::encode(session.shared(), head, &self.options, &args, frame)?;
-            Exchange::start(session, seq, self.options.cancel, frame, cx)
+            call::encode(session.shared(), head, &options, &args, frame)?;
+            Exchange::start(session, seq, options.cancel, frame, cx)
         });
         match exchange {
             Ok(exchange) => {
@@ -290,6 +292,15 @@ where
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The options, with what is left of the time: a session may have been waited for.
+    fn options_now(&self) -> CallOptions {
+        let mut options = self.options;
+        if let Some(limit) = &self.limit {
+            options.timeout = Some(limit.deadline().saturating_duration_since(Instant::now()));
+        }
+        options
     }
 
     /// On another session, if this one turns out not to have taken the call.

@@ -147,8 +147,10 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                 Stage::Start(_) => self.start()?,
                 Stage::Finding(_, session) => {
                     let session = ready!(session.as_mut().poll(cx))?;
-                    if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done) {
-                        self.start_on(Held::Owned(session), args)?;
+                    if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done)
+                        && let Way::Found(finder) = self.on.0
+                    {
+                        self.start_on(Held::Found(session, finder), args)?;
                     }
                 }
                 Stage::Blocked(blocked) => {

@@ -100,7 +100,8 @@ pub(crate) struct Shared {
     open: AtomicBool,
     /// Signals that the outbox has room again, or never will.
     room: Notify,
-    released: Notify,
+    /// Signals a change of the phase, and the release.
+    moved: Notify,
     pub(super) id: Mutex<Arc<str>>,
     pub(crate) env: Arc<Env>,
     pub(super) local: Addr,
@@ -164,6 +165,13 @@ pub(crate) enum Reason {
     RuntimeGone,
     Stalled(Duration),
     Unsupported(i32),
+}
+
+impl Reason {
+    /// One of the sides has closed; nothing has gone wrong.
+    pub(crate) fn is_orderly(&self) -> bool {
+        matches!(self, Self::Left | Self::Local | Self::Peer)
+    }
 }
 
 impl fmt::Display for Reason {
@@ -261,7 +269,7 @@ impl Shared {
             running: AtomicUsize::new(0),
             open: AtomicBool::new(true),
             room: Notify::new(),
-            released: Notify::new(),
+            moved: Notify::new(),
             id: Mutex::new(id),
             env,
             local,
@@ -460,6 +468,7 @@ impl Shared {
         let driver = state.rouse();
         drop(state);
         wake(driver);
+        self.moved.notify_waiters();
         true
     }
 
@@ -481,6 +490,7 @@ impl Shared {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         wake(driver);
+        self.moved.notify_waiters();
         if phase == Phase::Ended {
             self.room.notify_waiters();
         }
@@ -490,16 +500,28 @@ impl Shared {
     pub(crate) fn release(&self) {
         self.end(Phase::Ended, Reason::RuntimeGone);
         self.lock().released = true;
-        self.released.notify_waiters();
+        self.moved.notify_waiters();
     }
 
     /// Waits for the release.
     pub(crate) async fn released(&self) {
-        let released = self.released.notified();
-        tokio::pin!(released);
-        released.as_mut().enable();
-        if !self.lock().released {
-            released.await;
+        self.wait_until(|state| state.released).await;
+    }
+
+    /// Waits until pulls can no longer be sent.
+    pub(crate) async fn left_open(&self) {
+        self.wait_until(|state| state.phase != Phase::Open).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn(&State) -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if is_so(&self.lock()) {
+                return;
+            }
+            moved.await;
         }
     }
 

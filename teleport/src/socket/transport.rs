@@ -160,6 +160,10 @@ pub(crate) async fn connect(address: &str, secure: bool) -> io::Result<(Stream, 
     let stream = TcpStream::connect(host).await?;
     stream.set_nodelay(true)?;
     let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+    // Where nobody listens, the system may have taken that very port for this end. Who dials often will see it.
+    if local == peer {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     Ok((Stream::Tcp(stream), addr(local), addr(peer)))
 }
 
