@@ -46,7 +46,11 @@ async fn main() -> Result<(), Error> {
             }
         });
     for route in routes.routes() {
-        println!("{} {} -> {}", route.kind, route.uri, route.handler);
+        let (args, reply) = (route.args, route.reply);
+        println!(
+            "{} {} is {}({args}) -> {reply} {}",
+            route.kind, route.uri, route.handler, route.docs
+        );
     }
     let server = Peer::builder()
         .listen_at("127.0.0.1:0")

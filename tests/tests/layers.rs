@@ -54,7 +54,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session", "socket", "status", "uri",
         ],
     ),
-    ("registry", &["error", "peer", "plugin", "route", "session"]),
+    (
+        "registry",
+        &["backoff", "error", "peer", "plugin", "route", "session"],
+    ),
     ("link", &["backoff", "error", "peer", "session"]),
 ];
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::select;
 
-use super::{backoff::Backoff, links::Links};
+use super::{links::Links, pauses::Pauses};
 use crate::{
     peer::{ConnOptions, Peer},
     session::Session,
@@ -17,7 +17,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// Dropping the future closes the session in its orderly way.
 pub(super) async fn keep(peer: Peer, links: Arc<Links>, address: String, id: String) {
     tracing::info!(address, "a member has come");
-    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
+    let mut pauses = Pauses::new(PAUSE.0, PAUSE.1);
     loop {
         // Announced, so that a member that closes can tell which calls another one may have.
         let options = ConnOptions::new().id(&id).announce();
@@ -39,7 +39,7 @@ pub(super) async fn keep(peer: Peer, links: Arc<Links>, address: String, id: Str
         if peer.is_closed() {
             return;
         }
-        backoff.pause().await;
+        pauses.pause().await;
     }
 }
 

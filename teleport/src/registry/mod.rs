@@ -36,7 +36,6 @@
 //! # Ok(()) }
 //! ```
 
-mod backoff;
 mod balance;
 mod discovery;
 #[cfg(feature = "etcd")]
@@ -45,6 +44,7 @@ mod keeper;
 mod links;
 mod list;
 mod member;
+mod pauses;
 mod pool;
 mod rendezvous;
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use etcd_client::{Client, EventType, GetOptions, KeyValue, WatchOptions, WatchStream};
 
 use super::{Failure, LIMIT, PAUSE};
-use crate::registry::{Discovery, Member, backoff::Backoff};
+use crate::registry::{Discovery, Member, pauses::Pauses};
 
 /// Bytes that one answer of etcd may have: all members of a service with their routes come in one.
 const ANSWER: usize = 64 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub struct EtcdDiscovery {
     /// The members were told at least once.
     told: bool,
     changes: Option<WatchStream>,
-    backoff: Backoff,
+    pauses: Pauses,
 }
 
 impl EtcdDiscovery {
@@ -33,7 +33,7 @@ impl EtcdDiscovery {
             members: BTreeMap::new(),
             told: false,
             changes: None,
-            backoff: Backoff::new(PAUSE.0, PAUSE.1),
+            pauses: Pauses::new(PAUSE.0, PAUSE.1),
         }
     }
 
@@ -102,7 +102,7 @@ impl Discovery for EtcdDiscovery {
                 Err(failure) => {
                     self.changes = None;
                     tracing::warn!(folder = self.folder, %failure, "cannot follow etcd; trying again");
-                    self.backoff.pause().await;
+                    self.pauses.pause().await;
                 }
             }
         }

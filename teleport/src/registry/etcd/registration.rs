@@ -9,7 +9,7 @@ use super::{Failure, LIMIT, PAUSE};
 use crate::{
     error::Error,
     plugin::{Closing, Hooks, Plugin},
-    registry::{Member, backoff::Backoff},
+    registry::{Member, pauses::Pauses},
 };
 
 /// A member of a service, registered in etcd and kept there by a task. Made by
@@ -177,7 +177,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(self, mut wanted: watch::Receiver<Wanted>) {
         let shortest = Lease::new(0, self.ttl).pause();
-        let mut backoff = Backoff::new(PAUSE.0, PAUSE.1.min(shortest));
+        let mut pauses = Pauses::new(PAUSE.0, PAUSE.1.min(shortest));
         loop {
             self.present.send_modify(|present| present.settled = false);
             let now = wanted.borrow_and_update().clone();
@@ -193,7 +193,7 @@ impl Keeper {
                     Ok(None) => pending().await,
                     Err(failure) => {
                         tracing::warn!(wanted = ?now, %failure, "etcd does not know of it yet; trying again");
-                        backoff.pause().await;
+                        pauses.pause().await;
                     }
                 }
             };
