@@ -248,6 +248,8 @@ impl Link {
     }
 }
 
+// An error about a type that is none need not list these.
+#[diagnostic::do_not_recommend]
 impl Connection for Link {
     /// The session that is up; waits as the options say.
     ///

@@ -58,6 +58,8 @@ pub struct Short {
     options: ConnOptions,
 }
 
+// An error about a type that is none need not list these.
+#[diagnostic::do_not_recommend]
 impl Connection for Short {
     /// Dials. The session is the caller's to close if it is not for a call.
     async fn session(&self) -> Result<Session, Error> {

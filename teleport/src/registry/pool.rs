@@ -111,6 +111,8 @@ impl Pool {
     }
 }
 
+// An error about a type that is none need not list these.
+#[diagnostic::do_not_recommend]
 impl Connection for Pool {
     /// A session to the member that is chosen for the next call.
     ///
