@@ -65,7 +65,9 @@
 //! Each call of either side has one event when it ends, however it ends, with the target `teleport::call` at level debug: with
 //! `kind`, `uri`, `route`, `peer`, `seq`, `status` (104 is a call whose future was dropped), `reason`, `request_size`, `reply_size`
 //! and `cost`, and with `request` and `reply` if [`PeerConfig::print_bodies`] says so. It is a warning if the call was slow, see
-//! [`PeerConfig::slow_threshold`]. As long as nobody listens, calls do nothing for it.
+//! [`PeerConfig::slow_threshold`]. As long as nobody listens, calls do nothing for it. Events are written where they happen: a
+//! subscriber that waits for a disk or a terminal holds up connections, so give it a writer that does not, as
+//! `tracing-appender` has. One that fails, on a full disk say, hurts no call.
 //!
 //! Values of query parameters with names such as `token` and `password` are masked in all that is logged, and in the texts of
 //! errors. Which names these are can be changed, see [`BodyText::hidden`].

@@ -123,7 +123,10 @@ impl Scope {
     /// Runs a handler so that its calls inherit from here.
     pub(crate) fn run(self: Arc<Self>, work: BoxFuture<'static, ()>) -> impl Future<Output = ()> {
         let span = self.record.span().clone();
-        CURRENT.scope(self, work).instrument(span)
+        let work = CURRENT.scope(self, work).instrument(span);
+        // A finished block holds nothing, where the futures in it would hold the span, and so keep it from ending, until the place
+        // of this one is used again.
+        async move { work.await }
     }
 
     /// As [`run`](Self::run), and drops the handler when its caller goes away or its time is over.
