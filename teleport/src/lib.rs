@@ -53,6 +53,7 @@
 //! | `restart` | no | on Unix: `restart`, which lets a new process take over without refusing a connection; sockets from systemd |
 //! | `config` | no | [`PeerConfig`] from TOML and YAML files and from the environment |
 //! | `tls` | no | `tls://host:port`, with rustls; see [`PeerConfig`] for the files, [`Session::tls`] for who is there |
+//! | `limits` | no | `plugins::CallLimit` |
 //! | `metrics` | no | `plugins::Statistics`: calls, bytes, times and sessions, through the `metrics` facade |
 //! | `prometheus` | no | `plugins::PrometheusPage`: these for Prometheus |
 //! | `otel` | no | OpenTelemetry traces across peers |

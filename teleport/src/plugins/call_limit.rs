@@ -5,10 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rate::{Bucket, Rate};
 use crate::{
@@ -120,9 +117,8 @@ impl CallLimit {
             (own.and_then(|own| own.rate.as_ref()), " on this session"),
             (self.rate.as_ref(), ""),
         ];
-        let now = Instant::now();
         for (bucket, which) in buckets {
-            if let Some(bucket) = bucket.filter(|bucket| !bucket.take(now)) {
+            if let Some(bucket) = bucket.filter(|bucket| !bucket.take()) {
                 let text = format!("too many calls{which}: {} may come", bucket.rate());
                 return Err(Status::too_many_requests(text));
             }

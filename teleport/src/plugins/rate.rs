@@ -1,11 +1,14 @@
 //! [`Rate`]: how many in what time.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed},
+};
 use tokio::time::Instant;
 
 /// How many calls may come in what time, for [`CallLimit`](super::CallLimit).
@@ -60,20 +63,26 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Keeps to a rate. One number tells all: when, in nanoseconds since the start, as many as the burst could come again.
+/// Keeps to a rate.
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
-    start: Instant,
-    full: AtomicU64,
+    /// `None` lets all through.
+    limiter: Option<Limiter>,
 }
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, SinceStart, NoOpMiddleware<Nanos>>;
+
+/// 146 years: what is beyond no clock has to tell.
+const LONGEST: u64 = 1 << 62;
 
 impl Bucket {
     pub(super) fn new(rate: Rate) -> Self {
+        let clock = SinceStart(Instant::now());
+        let quota = quota(rate);
         Self {
             rate,
-            start: Instant::now(),
-            full: AtomicU64::new(0),
+            limiter: quota.map(|quota| RateLimiter::direct_with_clock(quota, clock)),
         }
     }
 
@@ -82,17 +91,30 @@ impl Bucket {
     }
 
     /// Lets one through, or not.
-    pub(super) fn take(&self, now: Instant) -> bool {
-        let now = nanos(now.saturating_duration_since(self.start));
-        let distance = nanos(self.rate.per) / u64::from(self.rate.count);
-        let ahead = distance.saturating_mul(u64::from(self.rate.burst));
-        let taken = self
-            .full
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full| {
-                let full = full.max(now).checked_add(distance)?;
-                (full - now <= ahead).then_some(full)
-            });
-        taken.is_ok()
+    pub(super) fn take(&self) -> bool {
+        let limiter = self.limiter.as_ref();
+        limiter.is_none_or(|limiter| limiter.check().is_ok())
+    }
+}
+
+/// `None` if the rate is no limit.
+fn quota(rate: Rate) -> Option<Quota> {
+    let distance = nanos(rate.per).min(LONGEST) / u64::from(rate.count.max(1));
+    let most = LONGEST.checked_div(distance)?;
+    let burst = u64::from(rate.burst).min(most).max(1);
+    let burst = NonZeroU32::new(u32::try_from(burst).unwrap_or(u32::MAX))?;
+    Some(Quota::with_period(Duration::from_nanos(distance))?.allow_burst(burst))
+}
+
+/// The runtime's clock, which tests can stop.
+#[derive(Clone, Debug)]
+struct SinceStart(Instant);
+
+impl Clock for SinceStart {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(nanos(self.0.elapsed()))
     }
 }
 
@@ -105,45 +127,61 @@ fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// How many of `count` come through at that time.
-    fn through(bucket: &Bucket, count: usize, millis: u64) -> usize {
-        let now = bucket.start + Duration::from_millis(millis);
-        (0..count).filter(|_| bucket.take(now)).count()
+    /// How many of `count` come through now.
+    fn through(bucket: &Bucket, count: usize) -> usize {
+        (0..count).filter(|_| bucket.take()).count()
     }
 
-    #[test]
-    fn a_burst_comes_through_at_once_and_then_one_at_a_time() {
+    async fn pass(millis: u64) {
+        tokio::time::advance(Duration::from_millis(millis)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_comes_through_at_once_and_then_one_at_a_time() {
         let bucket = Bucket::new(Rate::per_second(10).burst(3));
-        assert_eq!(through(&bucket, 10, 0), 3);
-        assert_eq!(through(&bucket, 10, 99), 0);
-        assert_eq!(through(&bucket, 10, 100), 1);
-        assert_eq!(through(&bucket, 10, 350), 2);
-        assert_eq!(through(&bucket, 10, 400), 1);
-        assert_eq!(through(&bucket, 10, 100_000), 3, "no more has gathered");
+        assert_eq!(through(&bucket, 10), 3);
+        pass(99).await;
+        assert_eq!(through(&bucket, 10), 0);
+        pass(1).await;
+        assert_eq!(through(&bucket, 10), 1);
+        pass(250).await;
+        assert_eq!(through(&bucket, 10), 2);
+        pass(50).await;
+        assert_eq!(through(&bucket, 10), 1);
+        pass(100_000).await;
+        assert_eq!(through(&bucket, 10), 3, "no more has gathered");
     }
 
-    #[test]
-    fn no_more_than_the_rate_comes_through_in_the_long_run() {
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_rate_comes_through_in_the_long_run() {
         let bucket = Bucket::new(Rate::new(600, Duration::from_secs(60)).burst(1));
-        let total: usize = (0..60_000).map(|millis| through(&bucket, 2, millis)).sum();
+        let mut total = 0;
+        for _ in 0..6_000 {
+            total += through(&bucket, 2);
+            pass(10).await;
+        }
         assert_eq!(total, 600);
     }
 
-    #[test]
-    fn what_is_refused_does_not_count() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_does_not_count() {
         let bucket = Bucket::new(Rate::per_second(1));
-        assert_eq!(through(&bucket, 1_000, 0), 1);
-        assert_eq!(through(&bucket, 1, 1_000), 1);
+        assert_eq!(through(&bucket, 1_000), 1);
+        pass(1_000).await;
+        assert_eq!(through(&bucket, 1), 1);
     }
 
-    #[test]
-    fn senseless_numbers_make_sense() {
+    #[tokio::test(start_paused = true)]
+    async fn senseless_numbers_make_sense() {
         let bucket = Bucket::new(Rate::per_second(0).burst(0));
-        assert_eq!(through(&bucket, 9, 0), 1);
-        let bucket = Bucket::new(Rate::new(1, Duration::MAX));
-        assert_eq!(through(&bucket, 9, 0), 1);
-        assert_eq!(through(&bucket, 9, 1_000_000_000), 0);
+        assert_eq!(through(&bucket, 9), 1);
+        for burst in [1, u32::MAX] {
+            let bucket = Bucket::new(Rate::new(1, Duration::MAX).burst(burst));
+            assert_eq!(through(&bucket, 9), 1);
+            pass(1_000_000_000).await;
+            assert_eq!(through(&bucket, 9), 0);
+        }
         let bucket = Bucket::new(Rate::new(u32::MAX, Duration::ZERO));
-        assert_eq!(through(&bucket, 9, 0), 9, "no time is no limit");
+        assert_eq!(through(&bucket, 9), 9, "no time is no limit");
     }
 }

@@ -121,11 +121,14 @@ impl Scope {
     }
 
     /// Runs a handler so that its calls inherit from here.
+    #[allow(
+        clippy::redundant_async_block,
+        reason = "a finished block holds nothing, the futures in it would"
+    )]
     pub(crate) fn run(self: Arc<Self>, work: BoxFuture<'static, ()>) -> impl Future<Output = ()> {
         let span = self.record.span().clone();
         let work = CURRENT.scope(self, work).instrument(span);
-        // A finished block holds nothing, where the futures in it would hold the span, and so keep it from ending, until the place
-        // of this one is used again.
+        // The futures would hold the span, and so keep it from ending, until the place of this one is used again.
         async move { work.await }
     }
 
