@@ -4,7 +4,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -143,8 +143,7 @@ impl Listening {
 
     /// Whether the sockets are another process's from now on.
     pub(crate) fn leave(&self, replaced: bool) {
-        let order = std::sync::atomic::Ordering::SeqCst;
-        self.peer.0.replaced.store(replaced, order);
+        self.peer.0.replaced.store(replaced, Ordering::SeqCst);
         for listener in self.listeners.iter().filter_map(Weak::upgrade) {
             listener.set_owner(!replaced);
         }
@@ -174,6 +173,8 @@ async fn accept_all(peer: Peer, listener: Arc<Listener>, local: Addr, mut guard:
     loop {
         let accepted = match before(Stage::Closing, &mut guard, listener.accept()).await {
             Some(accepted) => accepted,
+            // Another process has the socket too, and takes who waits there.
+            None if peer.0.replaced.load(Ordering::SeqCst) => return,
             // Who has connected in time is told that this side closes; with the listener it would be cut off.
             None => match at_once(listener.accept()).await {
                 Some(Ok(accepted)) => Ok(accepted),

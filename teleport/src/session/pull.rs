@@ -251,15 +251,16 @@ where
         cx: &mut Context<'_>,
     ) -> Result<bool, Error> {
         let seq = session.shared().next_pull();
-        call::announce(session.shared(), &mut self.meta);
         let again = self.may_try_again();
+        let mut meta = match again {
+            true => self.meta.clone(),
+            false => mem::take(&mut self.meta),
+        };
+        call::announce(session.shared(), &mut meta);
         let options = self.options_now();
         if session.shared().env.is_watched() {
             let mut header = self.header(seq);
-            header.meta = match again {
-                true => self.meta.clone(),
-                false => mem::take(&mut self.meta),
-            };
+            header.meta = meta;
             let call = Hooked {
                 header,
                 options,
@@ -275,7 +276,7 @@ where
                 kind: PacketKind::Pull,
                 seq,
                 uri: &self.uri,
-                meta: &self.meta,
+                meta: &meta,
             };
             call::encode(session.shared(), head, &options, &args, frame)?;
             Exchange::start(session, seq, options.cancel, frame, cx)

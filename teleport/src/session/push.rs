@@ -196,15 +196,16 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
 
     fn start_on(&mut self, session: Held<'a>, args: A) -> Result<(), Error> {
         let seq = session.shared().next_push();
-        call::announce(session.shared(), &mut self.meta);
         // On another session, if this one turns out not to take it.
         let again = matches!(self.on.0, Way::Found(_)) && self.tries < TRIES;
+        let mut meta = match again {
+            true => self.meta.clone(),
+            false => mem::take(&mut self.meta),
+        };
+        call::announce(session.shared(), &mut meta);
         if session.shared().env.is_watched() {
             let mut header = self.header(seq);
-            header.meta = match again {
-                true => self.meta.clone(),
-                false => mem::take(&mut self.meta),
-            };
+            header.meta = meta;
             let work = run_hooked(session, header, self.options, args, again);
             self.stage = Stage::Hooked(Box::pin(work));
             return Ok(());
@@ -214,7 +215,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                 kind: PacketKind::Push,
                 seq,
                 uri: &self.uri,
-                meta: &self.meta,
+                meta: &meta,
             };
             call::encode(session.shared(), head, &self.options, &args, frame)?;
             self.hand_over(session, frame, again.then_some(args))
