@@ -239,6 +239,35 @@ async fn closing_does_not_wait_for_the_reply_of_a_dead_peer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_died_is_told_from_one_that_only_waits_for_replies() {
+    let gate = Gate::default();
+    let server = beating(gate.routes());
+    let (mut wire, waiting) = Wire::to(&server).await;
+    wire.pull(0, "/gate/pass", b"j1").await;
+    let (mut dying, session) = Wire::to(&server).await;
+    dying.pull(0, "/gate/pass", b"j2").await;
+    gate.arrived(1).await;
+    gate.arrived(2).await;
+    let start = Instant::now();
+    // Both streams end, which is all that comes from a process that is killed too.
+    wire.finish().await;
+    drop(dying);
+    session.closed().await;
+    assert!(start.elapsed() < SECOND * 5, "{:?}", start.elapsed());
+    sleep(SECOND * 20).await;
+    gate.open(1);
+    let reply = loop {
+        let packet = wire.hear().await;
+        if packet.header.kind == PacketKind::Reply {
+            break packet;
+        }
+        assert_eq!(packet.header.uri, "/~teleport/heartbeat");
+    };
+    assert_eq!(reply.body, b"j1"[..]);
+    waiting.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_side_that_closes_still_answers() {
     let gate = Gate::default();
     let pair = connect(plain(gate.routes()), beating(Router::new())).await;

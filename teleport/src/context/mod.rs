@@ -12,7 +12,7 @@ use crate::{
     codec::{Body, CodecId},
     protocol::{Header, Packet},
     session::{
-        CallInfo, Session, Values,
+        CallInfo, Session, Shared, Values,
         log::{Outcome, Record},
         scope::Scope,
     },
@@ -208,6 +208,21 @@ impl fmt::Debug for Context {
             .field("seq", &self.header().seq)
             .field("peer", self.peer_addr())
             .finish_non_exhaustive()
+    }
+}
+
+/// A handler that is about to end. It does so when this is dropped, whatever panics until then: a session that closes waits for it.
+struct Counted<'a>(&'a Shared);
+
+impl<'a> Counted<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self(context.session().shared())
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.handler_ends();
     }
 }
 

@@ -3,18 +3,19 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Context, known_codec, small};
+use super::{Context, Counted, known_codec, small};
 use crate::{
     codec::{CodecId, probe::EncodeAs},
     protocol::{HeaderCodec, Packet},
     session::{
-        Session, farewell,
+        Session, discard, farewell,
         reply::{self, ReplyHead},
         scope::Stop,
     },
@@ -85,26 +86,29 @@ impl PullCtx {
         encode: impl EncodeAs<R>,
     ) -> Option<Vec<u8>> {
         let session = self.session();
-        let (sent, status) = match result {
+        let (sent, failure) = match &result {
             Ok(value) => {
                 let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
                 let choice = reply::reply_choice(set, self.known_codec);
                 let show = self
                     .scope()
                     .is_some_and(|scope| scope.record.shows_bodies());
-                let value = encode.wrap(&value);
+                let value = encode.wrap(value);
                 let mut sent = reply::send_value(session, self.reply_head(), &value, choice, show);
                 let failure = sent.failure.take();
                 (sent, failure)
             }
             Err(status) => {
-                log_cause(self, &status);
-                let sent = reply::send_status(session, self.reply_head(), &status);
-                (sent, Some(status))
+                log_cause(self, status);
+                let sent = reply::send_status(session, self.reply_head(), status);
+                (sent, None)
             }
         };
+        let status = result.as_ref().err().or(failure.as_ref());
         // Not before: encoding runs the user's code, which may panic.
-        self.end(status.as_ref(), sent.size, sent.text.as_deref());
+        self.end(status, sent.size, sent.text.as_deref());
+        // There is a reply now: a panic in here must not make it another one, nor lose it.
+        discard(result, "a reply");
         sent.leftover
     }
 
@@ -164,9 +168,9 @@ impl PullCtx {
                 ));
             }
             None => {
-                tracing::error!(uri = &*self.shown_uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
                 let text = "Internal Server Error";
                 self.refuse_now(&Status::new(code::INTERNAL, ByteString::from_static(text)));
+                tracing::error!(uri = &*self.shown_uri(), peer = %self.peer_addr(), "a pull handler ended without an answer; the caller gets 500");
             }
         }
     }
@@ -174,10 +178,14 @@ impl PullCtx {
 
 impl Drop for PullCtx {
     fn drop(&mut self) {
-        if !*self.answered.get_mut() {
-            self.answer_in_its_place();
+        let _counted = Counted::new(&self.context);
+        if !self.answered.load(Ordering::Relaxed) {
+            // The handler may have panicked because a protocol or a log of the user's does, and so may this then.
+            let answer = AssertUnwindSafe(|| self.answer_in_its_place());
+            if catch_unwind(answer).is_err() && !self.answered.load(Ordering::Relaxed) {
+                self.session().shared().end_for_panic();
+            }
         }
-        self.session().shared().handler_ends();
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::Context;
+use super::{Context, Counted};
 use crate::{
     protocol::Packet,
     session::Session,
@@ -41,13 +41,13 @@ impl PushCtx {
 
 impl Drop for PushCtx {
     fn drop(&mut self) {
-        if !*self.told.get_mut() {
+        let _counted = Counted::new(&self.context);
+        if !self.told.load(Ordering::Relaxed) {
             self.end(Err(&Status::new(
                 code::INTERNAL,
                 ByteString::from_static("Internal Server Error"),
             )));
         }
-        self.session().shared().handler_ends();
     }
 }
 

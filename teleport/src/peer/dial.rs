@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    session::{Handshake, Session, Shared, driver::Driver},
+    session::{Handshake, Session, Shared, caught, driver::Driver},
     socket::{
         hang_up::hang_up,
         inbox::Inbox,
@@ -318,7 +318,10 @@ impl Entry {
         }
         let driver = Driver::new(io, session.clone(), inbox, connected);
         tokio::spawn(async move {
-            driver.run().await;
+            // If it panics, the session ends all the same, and its plugins hear of it.
+            if let Err(panic) = caught(driver.run()).await {
+                tracing::error!(peer = %self.session.peer_addr(), panic, "the task of a session panicked");
+            }
             let session = self.session.clone();
             drop(self);
             session.shared().env.dispatch.ended(&session).await;

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -12,7 +13,7 @@ use crate::{
     protocol::PacketKind,
     route::RouteInfo,
     session::{
-        CallCtx, CallEnd, CallInfo, Handshake, Session,
+        CallCtx, CallEnd, CallInfo, Handshake, Session, caught,
         dispatch::{BoxFuture, Outbound, ReplyStage},
         observer::Observer,
         panic_text,
@@ -52,7 +53,9 @@ macro_rules! twin {
                 Plugin::post_call(self, call, end);
             }
             $(fn $method<$a>(&$a self, $($arg: $ty),*) -> BoxFuture<$a, $out> {
-                Box::pin(Plugin::$method(self, $($arg),*))
+                // Called inside: a hook may panic before there is a future.
+                let work = async move { Plugin::$method(self, $($arg),*).await };
+                Box::pin(run(self, stringify!($method), work))
             })*
         }
     };
@@ -263,13 +266,35 @@ impl Observer for Chain {
 /// These hooks run where values are dropped, maybe because of a panic: a second one would end the process.
 fn guarded(plugin: &dyn DynPlugin, hook: &str, call: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
-        let text = panic_text(panic.as_ref());
-        tracing::error!(
-            plugin = plugin.name(),
-            hook,
-            panic = text,
-            "a hook panicked"
-        );
+        log_panic(plugin.name(), hook, panic_text(panic.as_ref()));
+    }
+}
+
+/// A hook that panics has failed, and nothing else has: not the task that awaits it, which may be a session's or a link's.
+async fn run<P: Plugin, T: Failing>(plugin: &P, hook: &str, work: impl Future<Output = T>) -> T {
+    caught(work).await.unwrap_or_else(|text| {
+        log_panic(plugin.name(), hook, &text);
+        T::failed(text)
+    })
+}
+
+fn log_panic(plugin: &str, hook: &str, text: &str) {
+    tracing::error!(plugin, hook, panic = text, "a hook panicked");
+}
+
+/// What a hook gives.
+trait Failing {
+    /// It has panicked.
+    fn failed(text: String) -> Self;
+}
+
+impl Failing for () {
+    fn failed(_: String) {}
+}
+
+impl Failing for Result<(), Status> {
+    fn failed(text: String) -> Self {
+        Err(Status::internal(text))
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Closing {
 ///
 /// A hook may refuse with a [`Status`]; what this means is said at each. Plugins run in the order in which they were
 /// added, the peer's before a group's and a controller's, and the first that refuses ends the chain. For hooks around
-/// some of the routes only, see [`RoutePlugin`].
+/// some of the routes only, see [`RoutePlugin`]. A hook that panics is logged, and counts as one that refuses with 500.
 ///
 /// ```
 /// use teleport::{Plugin, PullCtx, Status};

@@ -14,6 +14,9 @@ use crate::{
 /// other side need not know of heartbeats: what it does not know it answers 404. If within the time limit nothing at all comes,
 /// the session is cut: pulls in flight fail with 101, and their error's source says why.
 ///
+/// One that has ended its stream, and for which handlers still run, cannot answer. It is asked all the same: if it has died,
+/// the writing fails, and the session ends; without heartbeats it lives as long as those handlers.
+///
 /// A busy session has no extra traffic. A quiet one stays open in spite of firewalls and of the
 /// [`read_timeout`](crate::PeerConfig::read_timeout) of either side, if that is longer than the interval. It is enough that
 /// one side has heartbeats; if both have, the more impatient one asks.

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -26,7 +25,7 @@ use super::{
 use crate::{
     protocol::{Decoded, Packet, PacketKind},
     socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
-    status::{Status, code},
+    status::Status,
 };
 
 /// Packets may take this long in place before what they have answered is written and other tasks get their turn.
@@ -301,11 +300,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.gate = gate.map_or(Gate::Absent, Gate::Opening);
         }
         if let Gate::Opening(opening) = &mut self.gate {
-            let polled = catch_unwind(AssertUnwindSafe(|| opening.as_mut().poll(cx)));
-            let passed = match polled {
-                Ok(polled) => ready!(polled),
-                Err(_) => Err(Status::new(code::INTERNAL, "it panicked")),
-            };
+            let passed = ready!(opening.as_mut().poll(cx));
             self.gate = Gate::Open;
             if let Some(pulse) = &mut self.pulse {
                 pulse.heard(Instant::now());
@@ -495,7 +490,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             // Plugins hold up the reading: the other side is not to blame.
             return None;
         }
-        let pulse = self.pulse.as_mut().filter(|_| self.reading)?;
+        let pulse = self.pulse.as_mut()?;
+        if !self.reading {
+            // Handlers still run for one that has ended its stream, which is all that can be seen of one that has died.
+            if shared.phase() != Phase::Finishing {
+                return None;
+            }
+            if pulse.due_without_answer(now) == Due::Ask {
+                heartbeat::ask(shared);
+                pulse.spoke(now);
+            }
+            return match pulse.due_without_answer(now) {
+                Due::At(due) => Some(due),
+                _ => None,
+            };
+        }
         if pulse.due(now) == Due::Ask {
             pulse.asked(heartbeat::ask(shared), now);
         }
@@ -521,9 +530,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 }
 
 impl<I> Drop for Driver<I> {
-    /// The runtime may be shut down at any time; those who wait must not wait for ever.
+    /// The runtime may be shut down at any time, and the stream or the protocol may panic; those who wait must not wait for
+    /// ever.
     fn drop(&mut self) {
-        self.session.0.end(Phase::Ended, Reason::RuntimeGone);
+        let reason = match std::thread::panicking() {
+            true => Reason::Panicked,
+            false => Reason::RuntimeGone,
+        };
+        self.session.0.end(Phase::Ended, reason);
     }
 }
 

@@ -103,6 +103,12 @@ impl Pulse {
         };
         if now < at { Due::At(at) } else { due }
     }
+
+    /// As [`due`](Self::due), of one that sends nothing any more. It cannot answer, but to write to one that has gone fails.
+    pub(super) fn due_without_answer(&self, now: Instant) -> Due {
+        let at = self.spoke + self.beat.interval;
+        if now < at { Due::At(at) } else { Due::Ask }
+    }
 }
 
 /// Asks for a sign of life. Gives the number of the question.

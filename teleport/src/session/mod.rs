@@ -14,6 +14,7 @@ pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod log;
 pub(crate) mod observer;
+mod panics;
 mod pending;
 mod pull;
 mod push;
@@ -35,7 +36,8 @@ use std::{
 
 pub(crate) use self::{
     answer::Answer,
-    runner::{Pace, Runner, panic_text},
+    panics::{caught, discard, panic_text},
+    runner::{Pace, Runner},
     shared::{Env, Phase, Shared},
 };
 pub use self::{

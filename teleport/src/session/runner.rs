@@ -17,6 +17,8 @@ use std::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::panics::panic_text;
+
 /// A poll that takes longer than this holds up the other packets of its connection.
 const LONG_POLL: Duration = Duration::from_micros(200);
 /// What one long poll adds to a route's score; each short one takes 1 off.
@@ -236,15 +238,6 @@ fn has_other_threads() -> bool {
 
 fn log_panic(panic: &(dyn Any + Send)) {
     tracing::error!(panic = panic_text(panic), "a handler panicked");
-}
-
-/// What was said in a panic.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)")
 }
 
 #[cfg(test)]

@@ -158,6 +158,8 @@ pub(crate) enum Reason {
     /// The peer has closed without taking the pulls that it has not answered.
     Left,
     Local,
+    /// The session's own task, in what the user has brought: a stream or a protocol.
+    Panicked,
     Peer,
     Protocol(Arc<ProtocolError>),
     /// By a plugin.
@@ -185,6 +187,7 @@ impl fmt::Display for Reason {
             Self::Io(_) => f.write_str("the connection broke"),
             Self::Left => f.write_str("closed by the peer, which did not take the call"),
             Self::Local => f.write_str("closed on this side"),
+            Self::Panicked => f.write_str("the stream or the protocol of this side panicked"),
             Self::Peer => f.write_str("closed by the peer"),
             Self::Protocol(_) => f.write_str("the peer sent a packet that cannot be read"),
             Self::Refused(status) => write!(f, "a plugin ended the session: {status}"),
@@ -493,7 +496,14 @@ impl Shared {
         self.moved.notify_waiters();
         if phase == Phase::Ended {
             self.room.notify_waiters();
+            // Their callers have gone away with it.
+            self.stoppable().values().for_each(|scope| scope.cancel());
         }
+    }
+
+    /// Something cannot be sent that the other side waits for.
+    pub(crate) fn end_for_panic(&self) {
+        self.end(Phase::Ended, Reason::Panicked);
     }
 
     /// The session has ended, its task too, and its peer has forgotten it.

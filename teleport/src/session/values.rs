@@ -7,6 +7,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::discard;
+
 type Map = HashMap<TypeId, Box<dyn Any + Send + Sync>>;
 
 /// A map from types to values, one value of each type: the place for what belongs to a connection, such as the
@@ -70,8 +72,8 @@ impl Values {
     /// Drops all.
     pub(crate) fn clear(&self) {
         let values = self.with(Option::take);
-        // Not under the lock: what is dropped may look here.
-        drop(values);
+        // Not under the lock: what is dropped may look here. Nor may it keep from what comes next.
+        discard(values, "a value");
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Option<Box<Map>>) -> R) -> R {
