@@ -276,6 +276,31 @@ async fn a_large_last_reply_arrives_although_the_other_side_goes_on_sending() {
     pushing.await.expect("no panic");
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_sides_that_take_leave_at_once_over_a_full_pipe_do_not_wait_for_each_other() {
+    let gate = Gate::default();
+    let config = || PeerConfig {
+        announce: true,
+        ..PeerConfig::default()
+    };
+    let (left, right) = (peer(config(), gate.routes()), peer(config(), gate.routes()));
+    // Less than a farewell has.
+    let (left_end, right_end) = tokio::io::duplex(7);
+    let left = left.serve_conn(left_end).await.expect("a session");
+    let right = right.serve_conn(right_end).await.expect("a session");
+    for session in [&left, &right] {
+        let client = GateClient::new(session);
+        assert_eq!(client.open_road(1).await.expect("an answer"), 1);
+    }
+    let start = Instant::now();
+    left.start_closing();
+    right.start_closing();
+    left.closed().await;
+    right.closed().await;
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+}
+
 #[tokio::test]
 async fn closing_twice_and_closing_an_idle_session_are_fine() {
     let Pair {

@@ -150,7 +150,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         self.room = room;
         self.runner.begin();
-        let again = self.read(&shared, cx);
+        let again = if self.parting {
+            self.discard(cx)
+        } else {
+            self.read(&shared, cx)
+        };
         let served = self.runner.spent() > Duration::ZERO;
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
         if !served && !self.put_off && shared.expects_more_frames() {
@@ -188,6 +192,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.parting = true;
         self.reading = false;
         shared.phase() == Phase::Draining && farewell::refuse_all(shared)
+    }
+
+    /// Reads what is not taken any more: if the other side takes leave as well, and both did nothing but write, neither would get
+    /// its words out. `true` if there may be more.
+    fn discard(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut rest = [0; 1024];
+        for _ in 0..READS {
+            let mut rest = ReadBuf::new(&mut rest);
+            match Pin::new(&mut self.io).poll_read(cx, &mut rest) {
+                Poll::Ready(Ok(())) if !rest.filled().is_empty() => {}
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Ends the stream of this side and waits for the end of the other's: a socket that is closed while packets still come
