@@ -97,6 +97,7 @@ fn every_key_sets_its_field_in_both_formats() {
         r#"
         listen = ["0.0.0.0:9090", "tcp://[::1]:9091"]
         read_timeout = "3m"
+        packet_timeout = "1m"
         write_timeout = "none"
         dial_timeout = "1h 30m"
         accept_timeout = "500ms"
@@ -122,6 +123,7 @@ fn every_key_sets_its_field_in_both_formats() {
         - 0.0.0.0:9090
         - tcp://[::1]:9091
         read_timeout: 3m
+        packet_timeout: 1m
         write_timeout: off
         dial_timeout: 1h 30m
         accept_timeout: 500ms
@@ -150,6 +152,7 @@ fn every_key_sets_its_field_in_both_formats() {
     let config = in_toml;
     assert_eq!(config.listen, ["0.0.0.0:9090", "tcp://[::1]:9091"]);
     assert_eq!(config.read_timeout, Some(Duration::from_secs(180)));
+    assert_eq!(config.packet_timeout, Some(Duration::from_secs(60)));
     assert_eq!(config.write_timeout, None);
     assert_eq!(config.dial_timeout, Some(Duration::from_secs(5400)));
     assert_eq!(config.accept_timeout, Some(Duration::from_millis(500)));

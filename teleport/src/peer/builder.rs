@@ -144,6 +144,7 @@ impl PeerBuilder {
                 body_codec: config.body_codec,
                 gzip: config.gzip,
                 read_timeout: config.read_timeout,
+                packet_timeout: config.packet_timeout,
                 write_timeout: config.write_timeout,
                 write_buffer: config.write_buffer,
                 max_handlers: config.max_handlers,

@@ -62,8 +62,11 @@ pub struct PeerConfig {
     /// A session on which no packet comes for so long is closed. Replies count as packets, silence while a handler
     /// works does not. Default: none, a silent session stays.
     pub read_timeout: Option<Duration>,
-    /// A session whose other side takes no data for so long, while there is some to write, is cut. Without it a peer that
-    /// does not read holds its callers for ever. Default: 3 minutes.
+    /// A session on which a packet has begun and less than 32 KiB of it, or of its rest, has come within this time is closed: a
+    /// slow link may take its time, who sends byte by byte may not. Default: 30 seconds.
+    pub packet_timeout: Option<Duration>,
+    /// A session whose other side has taken less than 32 KiB, and not all that there was, of what is to be written within this
+    /// time is cut. Without it a peer that does not read holds its callers for ever. Default: 3 minutes.
     pub write_timeout: Option<Duration>,
     /// How long a dial may take, the handshakes of TLS and of plugins included. Default: 10 seconds.
     pub dial_timeout: Option<Duration>,
@@ -117,6 +120,7 @@ impl Default for PeerConfig {
         Self {
             listen: Vec::new(),
             read_timeout: None,
+            packet_timeout: Some(Duration::from_secs(30)),
             write_timeout: Some(Duration::from_secs(180)),
             dial_timeout: Some(Duration::from_secs(10)),
             accept_timeout: Some(Duration::from_secs(10)),
@@ -153,6 +157,7 @@ impl PeerConfig {
             );
         }
         rule("read_timeout", unusable_limit(self.read_timeout));
+        rule("packet_timeout", unusable_limit(self.packet_timeout));
         rule("write_timeout", unusable_limit(self.write_timeout));
         rule("dial_timeout", unusable_limit(self.dial_timeout));
         rule("accept_timeout", unusable_limit(self.accept_timeout));

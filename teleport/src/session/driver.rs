@@ -32,6 +32,12 @@ use crate::{
 const TURN: Duration = Duration::from_micros(500);
 /// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
 const READS: usize = 8;
+/// Packets between two looks at the clock. Those that start no handler take time too.
+const GLANCE: u32 = 64;
+/// Replies of one read are handed on together, but no more than so many: they are larger here than on the wire.
+const ANSWERS: usize = 1024;
+/// Within their time limits, so much of a packet must come, and so much of what is to be written must go.
+const PROGRESS: usize = 32 * 1024;
 /// How long a closing side waits for the other one to close too, or for the first packet of one that has just connected. Long
 /// enough for the last replies to get across, no longer, for the other side may have vanished.
 const PARTING: Duration = Duration::from_secs(3);
@@ -59,14 +65,20 @@ pub(crate) struct Driver<I> {
     /// Bytes that the outbox had room for when the turn began.
     room: usize,
     reading: bool,
+    /// The turn has gone on for long, though not in handlers.
+    late: bool,
+    /// There is too much to write to read on.
+    choked: bool,
+    /// A packet that is not whole: when it was looked at, and what had come of it by then. For the packet timeout.
+    begun: Option<(Instant, usize)>,
     /// The other side has just connected, so its first packet is on the way, until then.
     awaited: Option<Instant>,
     /// All is done that was to be done.
     parting: bool,
     /// The writing was put off by one turn of the scheduler, for more frames to gather.
     put_off: bool,
-    /// The stream was full at the last write or flush, since then; for the write timeout.
-    stalled: Option<Instant>,
+    /// The stream was full at the last write or flush, since then, and what it has taken since; for the write timeout.
+    stalled: Option<(Instant, usize)>,
     /// The stream has a buffer of its own, and something is in it: all is written, and not all is out.
     unflushed: bool,
     /// Bytes came since the last tick.
@@ -114,12 +126,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             runner: Runner::new(),
             room: 0,
             reading: true,
+            late: false,
+            choked: false,
+            begun: None,
             awaited: connected.then(|| Instant::now() + PARTING),
             parting: false,
             put_off: false,
             stalled: None,
             unflushed: false,
-            heard: false,
+            // A handshake may have read the beginning of a packet.
+            heard: true,
             received: false,
             sent: false,
             last_received: now,
@@ -164,6 +180,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         self.put_off = false;
         self.write(&shared, cx);
+        let freed = self.choked && !shared.is_choked();
+        if freed {
+            self.choked = false;
+            // That nothing was read for a while was this side's doing.
+            self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
+        }
+        let again = again || freed;
         self.tick(&shared, cx);
         if shared.phase() == Phase::Ended {
             return Poll::Ready(());
@@ -230,13 +253,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Reads and dispatches what is there. `true` if there may be more.
     fn read(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         for _ in 0..READS {
+            self.choked = shared.is_choked();
+            if self.choked {
+                return false;
+            }
             if !self.dispatch(shared, cx) || !self.reading {
                 return false;
             }
             if let Gate::Opening(_) = self.gate {
                 return false;
             }
-            if self.runner.spent() > TURN {
+            if self.late || self.runner.spent() > TURN {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
@@ -284,7 +311,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn dispatch_packets(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let env = &shared.env;
+        let mut packets = 0_u32;
+        self.late = false;
         while self.runner.spent() <= TURN {
+            packets = packets.wrapping_add(1);
+            if packets.is_multiple_of(GLANCE) && self.runner.elapsed() > TURN {
+                self.late = true;
+                return true;
+            }
             match self.pass_gate(shared, cx) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return false,
@@ -355,6 +389,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 let answer = Answer::new(packet, self.whole_answers);
                 self.answers.push((seq, answer));
+                if self.answers.len() >= ANSWERS {
+                    self.hand_on_answers(shared);
+                }
             }
             PacketKind::Pull | PacketKind::Push => {
                 shared
@@ -388,7 +425,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if written > 0 {
                 shared.note_written(written);
                 self.sent = true;
-                self.stalled = None;
+                self.stalled = self.stalled.and_then(|(since, taken)| {
+                    let taken = taken + written;
+                    (taken < PROGRESS).then_some((since, taken))
+                });
             }
             match result {
                 Poll::Ready(Ok(())) => {}
@@ -397,7 +437,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return;
                 }
                 Poll::Pending => {
-                    self.stalled.get_or_insert_with(Instant::now);
+                    self.stalled.get_or_insert_with(|| (Instant::now(), 0));
                     return;
                 }
             }
@@ -410,7 +450,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
             Poll::Pending => {
                 self.unflushed = true;
-                self.stalled.get_or_insert_with(Instant::now);
+                self.stalled.get_or_insert_with(|| (Instant::now(), 0));
             }
         }
     }
@@ -424,12 +464,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn tick(&mut self, shared: &Shared, cx: &mut Context<'_>) {
         let mut now = Instant::now();
         if mem::take(&mut self.received) {
+            self.begun = None;
             self.last_received = now;
             self.last_busy = Some(now);
         }
         let heard = mem::take(&mut self.heard);
         if heard {
             shared.note_heard(now);
+            self.look_at_packet(now);
         }
         let sent = mem::take(&mut self.sent);
         if sent {
@@ -460,6 +502,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.timer = None;
     }
 
+    /// Bytes have come: of a packet that is not whole, or of another one by now.
+    fn look_at_packet(&mut self, now: Instant) {
+        let here = self.inbox.begun();
+        if self
+            .begun
+            .is_none_or(|(_, before)| here == 0 || here >= before + PROGRESS)
+        {
+            self.begun = (here > 0).then_some((now, here));
+        }
+    }
+
     /// Acts on what is due, and tells when to look again.
     fn check_limits(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
         let mut next = None;
@@ -478,7 +531,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.stop_reading(shared, Reason::Idle(limit));
             }
         }
-        if let (Some(limit), Some(since)) = (shared.env.write_timeout, self.stalled) {
+        if let (Some(limit), Some((since, _))) = (shared.env.packet_timeout, self.begun)
+            && self.reading
+            && !self.choked
+        {
+            let due = since + limit;
+            if now < due {
+                next = earlier(next, due);
+            } else {
+                self.begun = None;
+                self.stop_reading(shared, Reason::Slow(limit));
+            }
+        }
+        if let (Some(limit), Some((since, _))) = (shared.env.write_timeout, self.stalled) {
             let due = since + limit;
             if now < due {
                 next = earlier(next, due);
@@ -504,8 +569,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Asks for a sign of life, or draws the conclusion, if that is due. Gives when to look again.
     fn check_pulse(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
-        if let Gate::Opening(_) = self.gate {
-            // Plugins hold up the reading: the other side is not to blame.
+        if self.choked || matches!(self.gate, Gate::Opening(_)) {
+            // The reading is held up: what the other side says is not heard.
             return None;
         }
         let pulse = self.pulse.as_mut()?;
@@ -565,7 +630,12 @@ fn earlier(known: Option<Instant>, due: Instant) -> Option<Instant> {
 
 fn log_end(session: &Session, reason: Option<&Reason>) {
     match reason {
-        Some(reason @ (Reason::Protocol(_) | Reason::Unsupported(_) | Reason::Stalled(_))) => {
+        Some(
+            reason @ (Reason::Protocol(_)
+            | Reason::Unsupported(_)
+            | Reason::Slow(_)
+            | Reason::Stalled(_)),
+        ) => {
             let cause = std::error::Error::source(reason).map(ToString::to_string);
             tracing::warn!(peer = %session.peer_addr(), %reason, cause, "session closed");
         }

@@ -68,6 +68,7 @@ pub(crate) struct Runner {
     place: Option<Place>,
     /// Boxes of other sizes.
     others: Vec<Place>,
+    began: Instant,
     /// When the last handler, or the reading before it, ended.
     mark: Instant,
     /// Time spent in handlers since `begin`.
@@ -85,10 +86,12 @@ const OTHERS: usize = 7;
 
 impl Runner {
     pub(crate) fn new() -> Self {
+        let now = Instant::now();
         Self {
             place: None,
             others: Vec::new(),
-            mark: Instant::now(),
+            began: now,
+            mark: now,
             spent: Duration::ZERO,
         }
     }
@@ -96,7 +99,13 @@ impl Runner {
     /// Starts a turn of the connection's task.
     pub(crate) fn begin(&mut self) {
         self.mark = Instant::now();
+        self.began = self.mark;
         self.spent = Duration::ZERO;
+    }
+
+    /// Time since the turn began, whatever was done in it.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Time that packets have taken in place in this turn.

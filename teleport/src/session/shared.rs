@@ -46,6 +46,8 @@ pub(crate) struct Env {
     pub(crate) gzip: i32,
     /// No packet for so long ends the session.
     pub(crate) read_timeout: Option<Duration>,
+    /// A packet that has begun and makes no progress for so long ends the session.
+    pub(crate) packet_timeout: Option<Duration>,
     /// No progress in writing for so long ends the session.
     pub(crate) write_timeout: Option<Duration>,
     /// Bytes that may wait to be written before callers and handlers wait too.
@@ -96,6 +98,8 @@ pub(crate) struct Shared {
     next_push: AtomicU64,
     /// Handlers that have not answered yet.
     running: AtomicUsize,
+    /// Far more waits to be written than may: nothing is read until there is less. Changes under the lock.
+    choked: AtomicBool,
     /// The phase is `Open`: what `state` says, readable without the lock.
     open: AtomicBool,
     /// Signals that the outbox has room again, or never will.
@@ -165,6 +169,8 @@ pub(crate) enum Reason {
     /// By a plugin.
     Refused(Status),
     RuntimeGone,
+    /// A packet made no progress for so long.
+    Slow(Duration),
     Stalled(Duration),
     Unsupported(i32),
 }
@@ -192,9 +198,13 @@ impl fmt::Display for Reason {
             Self::Protocol(_) => f.write_str("the peer sent a packet that cannot be read"),
             Self::Refused(status) => write!(f, "a plugin ended the session: {status}"),
             Self::RuntimeGone => f.write_str("the runtime of this side was shut down"),
+            Self::Slow(limit) => write!(
+                f,
+                "the peer began a packet and did not go on within the packet timeout of {limit:?}"
+            ),
             Self::Stalled(limit) => write!(
                 f,
-                "the peer took no data within the write timeout of {limit:?}"
+                "the peer took no data, or hardly any, within the write timeout of {limit:?}"
             ),
             Self::Unsupported(kind) => {
                 write!(f, "the peer sent a packet of the unsupported type {kind}")
@@ -270,6 +280,7 @@ impl Shared {
             next_pull: AtomicU64::new(0),
             next_push: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
             room: Notify::new(),
             moved: Notify::new(),
@@ -369,13 +380,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a frame whatever waits already: for short answers that must not be lost.
+    /// Takes a frame whatever waits already: for short answers that must not be lost. Who asks for too many of them without
+    /// reading any is not read from any more.
     pub(crate) fn enqueue_at_any_rate(&self, frame: &mut Vec<u8>) {
         let mut state = self.lock();
         if state.phase == Phase::Ended {
             return;
         }
         state.outbox.push(frame);
+        let queued = state.outbox.len() + state.flushing;
+        if queued / 2 >= self.env.write_buffer {
+            self.choked.store(true, Ordering::Relaxed);
+        }
         let driver = state.rouse();
         drop(state);
         wake(driver);
@@ -585,14 +601,24 @@ impl Shared {
         let mut state = self.lock();
         state.flushing -= written;
         let queued = state.outbox.len() + state.flushing;
-        let room = state.waiting_for_room && queued < self.env.write_buffer;
+        let below = queued < self.env.write_buffer;
+        let room = state.waiting_for_room && below;
         if room {
             state.waiting_for_room = false;
+        }
+        if below && self.is_choked() {
+            self.choked.store(false, Ordering::Relaxed);
         }
         drop(state);
         if room {
             self.room.notify_waiters();
         }
+    }
+
+    /// Twice what may wait to be written does: the other side asks, and does not read what it is told. To be told more it has
+    /// to read first.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.choked.load(Ordering::Relaxed)
     }
 
     /// More than one call is under way, so more frames are likely to come within this turn of the scheduler.

@@ -89,6 +89,14 @@ impl Inbox {
         Poll::Ready(Ok(count))
     }
 
+    /// How much has come of a packet that is not whole; 0 if there is none.
+    pub(crate) fn begun(&self) -> usize {
+        match self.wanted {
+            0 => 0,
+            _ => self.buffer.len(),
+        }
+    }
+
     /// Gives back what a burst has taken, if nothing waits to be parsed.
     pub(crate) fn trim(&mut self) {
         self.put_back.shrink_to_fit();

@@ -23,6 +23,7 @@ pub(super) struct Key {
 pub(super) const KEYS: &[Key] = &[
     key("listen", Some("listen_addrs"), |to, node| put(&mut to.listen, read::addresses(node))),
     key("read_timeout", Some("default_read_timeout"), |to, node| put(&mut to.read_timeout, read::time_limit(node))),
+    key("packet_timeout", None, |to, node| put(&mut to.packet_timeout, read::time_limit(node))),
     key("write_timeout", Some("default_write_timeout"), |to, node| put(&mut to.write_timeout, read::time_limit(node))),
     key("dial_timeout", Some("default_dial_timeout"), |to, node| put(&mut to.dial_timeout, read::time_limit(node))),
     key("accept_timeout", None, |to, node| put(&mut to.accept_timeout, read::time_limit(node))),
