@@ -22,6 +22,7 @@ pub(crate) mod reply;
 mod runner;
 pub(crate) mod scope;
 pub(crate) mod shared;
+mod sync;
 #[cfg(feature = "otel")]
 mod trace;
 mod turn;

@@ -5,15 +5,12 @@ use std::{
     collections::HashMap,
     error::Error as StdError,
     fmt, io,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
     task::Waker,
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Answer, Values,
@@ -22,6 +19,7 @@ use super::{
     log::CallLog,
     pending::{Pending, Progress},
     scope::Scope,
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify},
     turn,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Shared;
+use super::{Shared, sync::thread_local};
 
 thread_local! {
     static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
@@ -29,9 +29,9 @@ pub(super) fn gather<R>(
         replies: std::mem::take(replies),
         room,
     };
-    let outer = Outer(TURN.replace(Some(turn)));
+    let outer = Outer(TURN.with(|outer| outer.replace(Some(turn))));
     let result = work();
-    if let Some(turn) = TURN.take() {
+    if let Some(turn) = TURN.with(RefCell::take) {
         *replies = turn.replies;
     }
     drop(outer);
@@ -46,7 +46,7 @@ struct Outer(Option<Turn>);
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        TURN.set(self.0.take());
+        TURN.with(|turn| turn.replace(self.0.take()));
     }
 }
 
