@@ -327,6 +327,38 @@ async fn calls_that_are_made_together_and_their_replies_leave_in_few_writes() {
     );
 }
 
+/// One worker, so that the order of the tasks is known: the connection's own is the next to run when the first caller wakes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn callers_whom_one_read_has_woken_send_their_next_calls_in_one_write() {
+    const CALLERS: usize = 4;
+    const ROUNDS: usize = 100;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (left, right) = tokio::io::duplex(64 * 1024);
+    let server =
+        teleport_tests::pair::peer(teleport::PeerConfig::default(), Gate::default().routes());
+    let client = teleport_tests::pair::peer(teleport::PeerConfig::default(), Router::new());
+    server.serve_conn(left).await.expect("a session");
+    let writes = Arc::clone(&asked);
+    let session = client.serve_conn(Counted { io: right, writes }).await;
+    let session = session.expect("a session");
+
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLERS {
+        let client = GateClient::new(&session);
+        calls.spawn(async move {
+            for number in 0..ROUNDS {
+                client.open_road(number as u64).await.expect("answered");
+            }
+        });
+    }
+    calls.join_all().await;
+    let writes = asked.load(Ordering::Relaxed);
+    assert!(
+        writes < ROUNDS * 5 / 4,
+        "{CALLERS} callers with {ROUNDS} calls each, in {writes} writes"
+    );
+}
+
 fn packets(bytes: &[u8]) -> Vec<teleport::protocol::Packet> {
     let mut bytes = bytes::BytesMut::from(bytes);
     let mut packets = Vec::new();

@@ -202,12 +202,13 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The payload, if it can be had without inflating or copying it.
-    pub(super) fn shared_payload(&self) -> Option<Bytes> {
-        let owner = self
-            .owner
-            .filter(|owner| self.gzip == 0 && !owner.is_empty())?;
-        Some(owner.slice(1..))
+    /// The payload, if it can be had without inflating or copying it, and has so many bytes.
+    #[inline]
+    pub(super) fn shared_payload(&self, least: usize) -> Option<Bytes> {
+        if self.gzip != 0 || self.bytes.len() <= least {
+            return None;
+        }
+        Some(self.owner?.slice(1..))
     }
 
     /// The first `most` bytes of the payload, inflated if it is compressed; less if it is shorter, or broken there.

@@ -78,9 +78,9 @@ pub(super) fn read<M: Message + Default>(
         return Ok(M::default());
     }
     match body.codec() {
-        Some(CodecId::PROTOBUF) => match body.shared_payload() {
-            Some(payload) if payload.len() >= SHARE => M::decode(payload),
-            _ => M::decode(&*body.inflate(limit)?),
+        Some(CodecId::PROTOBUF) => match body.shared_payload(SHARE) {
+            Some(payload) => M::decode(payload),
+            None => M::decode(&*body.inflate(limit)?),
         }
         .map_err(|error| CodecError::decode(format!("protobuf: {error}"))),
         Some(other) => Err(refuse(other, codecs)),

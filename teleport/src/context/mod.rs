@@ -3,7 +3,7 @@
 mod pull;
 mod push;
 
-use std::{borrow::Cow, cell::Cell, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::Cell, fmt, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -42,7 +42,7 @@ thread_local! {
 }
 
 impl Context {
-    fn new(session: &Session, packet: Packet, body: &Bytes) -> Self {
+    fn new(session: &Session, packet: &mut Packet, body: &Bytes) -> Self {
         let env = &session.shared().env;
         let extended = has_extensions(&packet.header);
         if extended {
@@ -55,7 +55,7 @@ impl Context {
             session: session.clone(),
             body_codec: Body::new(body, 0).codec(),
             size: small(packet.size()),
-            header: packet.header,
+            header: mem::take(&mut packet.header),
             values: Values::default(),
             scope,
         });

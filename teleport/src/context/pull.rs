@@ -46,8 +46,13 @@ const UNSET: i32 = i32::MIN;
 impl PullCtx {
     /// The caller has counted this handler as started.
     ///
-    /// `body` is taken out of the packet already. `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
-    pub(crate) fn new(session: &Session, packet: Packet, body: &Bytes, keep_uri: bool) -> Self {
+    /// The header is taken out of the packet, as `body` is already. `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
+    pub(crate) fn new(
+        session: &Session,
+        packet: &mut Packet,
+        body: &Bytes,
+        keep_uri: bool,
+    ) -> Self {
         let header_codec = packet.header_codec;
         let context = Context::new(session, packet, body);
         Self {

@@ -24,8 +24,8 @@ pub struct PushCtx {
 }
 
 impl PushCtx {
-    /// The caller has counted this handler as started, and taken the body out of the packet.
-    pub(crate) fn new(session: &Session, packet: Packet, body: &Bytes) -> Self {
+    /// The caller has counted this handler as started, and taken the body out of the packet; here the header follows.
+    pub(crate) fn new(session: &Session, packet: &mut Packet, body: &Bytes) -> Self {
         Self {
             context: Context::new(session, packet, body),
             told: AtomicBool::new(false),

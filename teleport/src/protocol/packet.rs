@@ -192,6 +192,22 @@ impl Packet {
         }
     }
 
+    /// To be filled.
+    #[inline]
+    pub(super) fn empty(header_codec: HeaderCodec, size: usize) -> Self {
+        Self {
+            header: Header::default(),
+            header_codec,
+            body: Bytes::new(),
+            size,
+        }
+    }
+
+    /// Moves it out.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::empty(self.header_codec, 0))
+    }
+
     /// Says how many bytes the whole packet had on the wire.
     #[must_use]
     pub fn with_size(mut self, size: usize) -> Self {

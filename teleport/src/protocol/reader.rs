@@ -13,12 +13,6 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
     pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -33,12 +27,22 @@ impl<'a> Reader<'a> {
     }
 
     /// A protobuf varint of at most ten bytes; what does not fit 64 bits is cut off, as a Go peer does.
+    #[inline]
     pub(super) fn varint(&mut self) -> Option<u64> {
+        let (&first, rest) = self.0.split_first()?;
+        if first < 0x80 {
+            self.0 = rest;
+            return Some(first.into());
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0;
-        for shift in (0..70).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift.min(63);
+        for (index, &byte) in self.0.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
+                self.0 = self.0.get(index + 1..)?;
                 return Some(value);
             }
         }

@@ -48,8 +48,8 @@ impl RouterDispatch {
         &self.routes.plugins
     }
 
-    fn pull(&self, session: &Session, mut packet: Packet, runner: &mut Runner) {
-        if heartbeat::answer(session, &packet) {
+    fn pull(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
+        if heartbeat::answer(session, packet) {
             return;
         }
         let room = session.shared().handler_starts();
@@ -84,7 +84,7 @@ impl RouterDispatch {
         }
     }
 
-    fn push(&self, session: &Session, mut packet: Packet, runner: &mut Runner) {
+    fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
         }
@@ -208,7 +208,7 @@ fn found<T>(endpoint: Result<Option<T>, UriError>) -> Result<T, Status> {
 }
 
 impl Dispatch for RouterDispatch {
-    fn inbound(&self, session: &Session, packet: Packet, runner: &mut Runner) {
+    fn inbound(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
         if packet.header.kind == PacketKind::Pull {
             self.pull(session, packet, runner);
         } else {

@@ -33,8 +33,8 @@ impl Small {
 }
 
 impl Answer {
-    /// Keeps what the caller needs; all of it if `whole`, for plugins.
-    pub(crate) fn new(packet: Packet, whole: bool) -> Self {
+    /// Takes what the caller needs out of the packet; all of it if `whole`, for plugins.
+    pub(crate) fn new(packet: &mut Packet, whole: bool) -> Self {
         let header = &packet.header;
         if !whole && header.status_code == code::OK && header.gzip == 0 {
             let mut bytes = [0; Small::MOST];
@@ -44,7 +44,7 @@ impl Answer {
                 return Self::Small(Small { len, bytes });
             }
         }
-        Self::Whole(Box::new(packet))
+        Self::Whole(Box::new(packet.take()))
     }
 
     pub(crate) fn body(&self) -> Body<'_> {
@@ -108,12 +108,15 @@ mod tests {
             (reply(404, 0, 10), false),
         ] {
             let body = packet.body.clone();
-            let answer = Answer::new(packet.clone(), false);
+            let answer = Answer::new(&mut packet.clone(), false);
             assert_eq!(matches!(answer, Answer::Small(_)), small);
             assert_eq!(answer.body().codec(), packet.body_codec());
             assert_eq!(answer.body().is_nil(), body.len() <= 1);
             assert_eq!(answer.failure().is_some(), packet.header.status_code == 404);
-            assert!(matches!(Answer::new(packet, true), Answer::Whole(_)));
+            assert!(matches!(
+                Answer::new(&mut packet.clone(), true),
+                Answer::Whole(_)
+            ));
         }
     }
 

@@ -275,7 +275,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     self.stop_reading(shared, reason);
                     return false;
                 }
-                Poll::Ready(Ok(_)) => self.heard = true,
+                Poll::Ready(Ok(_)) => {
+                    self.heard = true;
+                    self.runner.resume();
+                }
                 Poll::Ready(Err(error)) => {
                     self.reading = false;
                     shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
@@ -324,22 +327,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Poll::Ready(false) => return false,
                 Poll::Pending => return true,
             }
-            match self.inbox.next(env.protocol.as_ref(), &env.limits) {
+            // A packet is too large to be moved about: it is used where it is.
+            let mut decoded = self.inbox.next(env.protocol.as_ref(), &env.limits);
+            let packet = match &mut decoded {
+                Ok(Decoded::Packet(packet)) => packet,
                 Ok(Decoded::NeedMore { .. }) => return true,
-                Ok(Decoded::Packet(packet)) => {
-                    self.received = true;
-                    self.awaited = None;
-                    if let Gate::Open = self.gate {
-                        self.gate = Gate::Closed;
+                Err(_) => {
+                    if let Err(error) = decoded {
+                        self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
                     }
-                    if !self.packet(shared, packet) {
-                        return false;
-                    }
-                }
-                Err(error) => {
-                    self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
                     return false;
                 }
+            };
+            self.received = true;
+            self.awaited = None;
+            if let Gate::Open = self.gate {
+                self.gate = Gate::Closed;
+            }
+            if !self.packet(shared, packet) {
+                return false;
             }
         }
         true
@@ -366,7 +372,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Poll::Ready(true)
     }
 
-    fn packet(&mut self, shared: &Arc<Shared>, packet: Packet) -> bool {
+    fn packet(&mut self, shared: &Arc<Shared>, packet: &mut Packet) -> bool {
         match packet.header.kind {
             PacketKind::Reply => {
                 match farewell::find(&packet.header) {

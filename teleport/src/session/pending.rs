@@ -54,6 +54,11 @@ impl Pending {
         self.waiting
     }
 
+    /// Number of pulls whose callers have not taken their replies yet, or have none.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
     /// Enters a pull. `seq` must be fresh: the session counts it up for each pull.
     pub(crate) fn insert(&mut self, seq: u64, waker: Waker) {
         // Half empty, so that replies slightly out of order do not overtake each other.
@@ -197,8 +202,8 @@ mod tests {
     /// A reply that can be told from others.
     fn reply(seq: u64) -> Answer {
         let header = Header::new(PacketKind::Reply, seq, "");
-        let packet = Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new());
-        Answer::new(packet, true)
+        let mut packet = Packet::new(header, HeaderCodec::Protobuf, bytes::Bytes::new());
+        Answer::new(&mut packet, true)
     }
 
     fn answered(pending: &mut Pending, seq: u64) -> bool {

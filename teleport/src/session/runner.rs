@@ -103,6 +103,11 @@ impl Runner {
         self.spent = Duration::ZERO;
     }
 
+    /// Goes on after something that is not the packets' doing.
+    pub(crate) fn resume(&mut self) {
+        self.mark = Instant::now();
+    }
+
     /// Time since the turn began, whatever was done in it.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()

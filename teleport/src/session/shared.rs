@@ -622,8 +622,8 @@ impl Shared {
     /// More than one call is under way, so more frames are likely to come within this turn of the scheduler.
     pub(crate) fn expects_more_frames(&self) -> bool {
         let state = self.lock();
-        !state.outbox.is_empty()
-            && state.pending.waiting() + self.running.load(Ordering::Relaxed) > 1
+        // Callers who have been woken and have not run yet will send again, as likely as not.
+        !state.outbox.is_empty() && state.pending.live() + self.running.load(Ordering::Relaxed) > 1
     }
 
     /// Whether all that the present phase waits for is done, apart from writing.

@@ -35,6 +35,7 @@ const STEP: usize = 1024 * 1024;
 
 impl Inbox {
     /// The next whole packet, if it is already here. What the protocol gives is passed on as it is: a packet is large.
+    #[inline]
     pub(crate) fn next(
         &mut self,
         protocol: &dyn Protocol,

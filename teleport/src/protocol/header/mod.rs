@@ -17,15 +17,19 @@ pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8
     }
 }
 
-/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`.
+/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`, into an empty one. Its texts share `whole`.
 pub(super) fn decode(
     codec: HeaderCodec,
     bytes: &[u8],
     whole: &Bytes,
-) -> Result<Header, ProtocolError> {
+    header: &mut Header,
+) -> Result<(), ProtocolError> {
     match codec {
-        HeaderCodec::Json => json::decode(bytes),
-        HeaderCodec::Protobuf => protobuf::decode(bytes, whole),
+        HeaderCodec::Json => {
+            *header = json::decode(bytes)?;
+            Ok(())
+        }
+        HeaderCodec::Protobuf => protobuf::decode(bytes, whole, header),
     }
 }
 
@@ -59,7 +63,9 @@ mod tests {
     }
 
     fn decoded(codec: HeaderCodec, bytes: &Bytes) -> Header {
-        decode(codec, bytes, bytes).unwrap()
+        let mut header = Header::default();
+        decode(codec, bytes, bytes, &mut header).unwrap();
+        header
     }
 
     #[test]

@@ -88,42 +88,59 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
-    let mut header = Header::default();
+pub(super) fn decode(
+    bytes: &[u8],
+    whole: &Bytes,
+    header: &mut Header,
+) -> Result<(), ProtocolError> {
     let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        field(&mut reader, whole, &mut header)
+        field(&mut reader, whole, header)
             .ok_or_else(|| ProtocolError::malformed("the protobuf header cannot be read"))?;
     }
-    Ok(header)
+    Ok(())
 }
 
+/// The key of a field.
+const fn key(field: u8, wire: u8) -> u64 {
+    (field << 3 | wire) as u64
+}
+
+const SEQ_KEY: u64 = key(SEQ, VARINT);
+const TYPE_KEY: u64 = key(TYPE, VARINT);
+const URI_KEY: u64 = key(URI, BYTES);
+const GZIP_KEY: u64 = key(GZIP, VARINT);
+const STATUS_CODE_KEY: u64 = key(STATUS_CODE, VARINT);
+const STATUS_KEY: u64 = key(STATUS, BYTES);
+
+#[inline]
 fn field(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header) -> Option<()> {
-    let key = reader.varint()?;
-    let number = key >> 3;
-    if number == 0 {
-        return None;
-    }
-    let wire = (key & 7) as u8;
-    if number >= TIMEOUT_MS {
-        return extension(reader, whole, header, number, wire);
-    }
-    match (u8::try_from(number).unwrap_or(u8::MAX), wire) {
-        (SEQ, VARINT) => header.seq = reader.varint()?,
-        (TYPE, VARINT) => header.kind = PacketKind::from_i32(int32(reader)?),
-        (URI, BYTES) => header.uri = text(slice(reader)?, whole),
-        (GZIP, VARINT) => header.gzip = int32(reader)?,
-        (STATUS_CODE, VARINT) => header.status_code = int32(reader)?,
-        (STATUS, BYTES) => header.status = status(slice(reader)?, whole),
-        // A known field in another wire type is a broken header, an unknown field is none of our business.
-        (SEQ..=STATUS, _) => return None,
-        (_, wire) => skip(reader, wire)?,
+    match reader.varint()? {
+        SEQ_KEY => header.seq = reader.varint()?,
+        TYPE_KEY => header.kind = PacketKind::from_i32(int32(reader)?),
+        URI_KEY => header.uri = text(slice(reader)?, whole),
+        GZIP_KEY => header.gzip = int32(reader)?,
+        STATUS_CODE_KEY => header.status_code = int32(reader)?,
+        STATUS_KEY => header.status = status(slice(reader)?, whole),
+        key => return other(reader, whole, header, key),
     }
     Some(())
 }
 
-/// Fields that the seed does not know. What does not fit is somebody else's, and skipped.
+/// An extension, somebody else's field, or a mistake.
 #[cold]
+fn other(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header, key: u64) -> Option<()> {
+    let (number, wire) = (key >> 3, (key & 7) as u8);
+    match number {
+        // A known field in another wire type is a broken header, an unknown field is none of our business.
+        0 => None,
+        number if number <= u64::from(STATUS) => None,
+        number if number >= TIMEOUT_MS => extension(reader, whole, header, number, wire),
+        _ => skip(reader, wire),
+    }
+}
+
+/// Fields that the seed does not know. What does not fit is somebody else's, and skipped.
 fn extension(
     reader: &mut Reader<'_>,
     whole: &Bytes,
@@ -193,9 +210,14 @@ fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
+    fn read(bytes: &'static [u8]) -> Option<Header> {
+        let mut header = Header::default();
+        let result = decode(bytes, &Bytes::from_static(bytes), &mut header);
+        result.ok().map(|()| header)
+    }
+
     fn seq(bytes: &'static [u8]) -> Option<u64> {
-        let header = decode(bytes, &Bytes::from_static(bytes));
-        header.ok().map(|header| header.seq)
+        read(bytes).map(|header| header.seq)
     }
 
     #[test]
@@ -241,7 +263,7 @@ mod tests {
         assert_eq!(seq(b"\x08\x05\x08\x85\x80\x00"), Some(5));
         assert_eq!(seq(b"\x08\x05\x08\x00"), Some(0));
         let wide = b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f";
-        let header = decode(wide, &Bytes::from_static(wide)).expect("a header");
+        let header = read(wide).expect("a header");
         assert_eq!((header.kind, header.gzip), (PacketKind::Push, -1));
     }
 }
