@@ -19,7 +19,7 @@ use super::{
     dispatch::BoxFuture,
     farewell::{self, Farewell},
     heartbeat::{self, Due, Pulse},
-    shared::Reason,
+    shared::{Next, Reason, TurnEnd},
     turn,
 };
 use crate::{
@@ -173,7 +173,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         let served = self.runner.spent() > Duration::ZERO;
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
-        if !served && !self.put_off && shared.expects_more_frames() {
+        let patient = !served && !self.put_off;
+        if self.flush.is_empty() && !shared.take_frames(&mut self.flush, patient) {
             self.put_off = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -188,33 +189,32 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let again = again || freed;
         self.tick(&shared, cx);
-        if shared.phase() == Phase::Ended {
-            return Poll::Ready(());
-        }
-        if self.is_all_out() && shared.is_drained() && !self.awaits_first(&shared) {
-            if self.parting || !self.take_leave(&shared) {
-                return Poll::Ready(());
+        let turn = TurnEnd {
+            again,
+            blocked: !self.flush.is_empty(),
+            all_out: self.flush.is_empty() && !self.unflushed,
+            // Who connects at the last moment is about to call, and is refused in words instead of cut off.
+            awaits: self.awaited.is_some(),
+        };
+        match shared.turn_ends(turn) {
+            Next::End => return Poll::Ready(()),
+            Next::Drained(phase) => {
+                if self.parting || !self.take_leave(&shared, phase) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
             }
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let blocked = !self.flush.is_empty();
-        if again || !shared.driver_rests(blocked) {
-            cx.waker().wake_by_ref();
+            Next::GoOn => cx.waker().wake_by_ref(),
+            Next::Rest => {}
         }
         Poll::Pending
     }
 
-    /// Who connects at the last moment is about to call, and is refused in words instead of cut off.
-    fn awaits_first(&self, shared: &Shared) -> bool {
-        self.awaited.is_some() && shared.phase() == Phase::Draining
-    }
-
     /// Says that what the other side has sent and got no reply to was not taken. `false` if there is nobody to tell.
-    fn take_leave(&mut self, shared: &Shared) -> bool {
+    fn take_leave(&mut self, shared: &Shared, phase: Phase) -> bool {
         self.parting = true;
         self.reading = false;
-        shared.phase() == Phase::Draining && farewell::refuse_all(shared)
+        phase == Phase::Draining && farewell::refuse_all(shared)
     }
 
     /// Reads what is not taken any more: if the other side takes leave as well, and both did nothing but write, neither would get
@@ -235,7 +235,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// is reset, and the last replies may be lost on their way.
     fn poll_parting(&mut self, cx: &mut Context<'_>, shut: &mut bool) -> Poll<()> {
         self.session.0.driver_wakes(cx.waker());
-        self.session.0.driver_rests(true);
+        self.session.0.driver_rests();
         if !*shut {
             *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
         }
@@ -422,9 +422,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Writes what had gathered when it began, or as much of it as the stream takes. What comes meanwhile is left for the
     /// next turn, where it may be put off again: else a few frames would go out alone behind every large batch.
     fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        if self.flush.is_empty() {
-            shared.take_frames(&mut self.flush);
-        }
         if !self.flush.is_empty() {
             let mut written = 0;
             let result = self.flush.poll_write(cx, &mut self.io, &mut written);
@@ -459,10 +456,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.stalled.get_or_insert_with(|| (Instant::now(), 0));
             }
         }
-    }
-
-    fn is_all_out(&self) -> bool {
-        self.flush.is_empty() && !self.unflushed
     }
 
     /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at

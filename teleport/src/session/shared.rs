@@ -116,8 +116,9 @@ pub(crate) struct Shared {
     announced: AtomicBool,
     /// The other side has shown that it understands them.
     extended: AtomicBool,
-    /// When bytes last came; for those who ask whether the other side lives.
-    heard: Mutex<Instant>,
+    born: Instant,
+    /// When bytes last came, in nanoseconds since `born`; for those who ask whether the other side lives.
+    heard: AtomicU64,
     /// Set in the handshake, if at all.
     pub(super) heartbeat: OnceLock<Heartbeat>,
 }
@@ -246,6 +247,32 @@ impl StdError for Closed {
     }
 }
 
+/// How a turn of the driver was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TurnEnd {
+    /// There may be more to read.
+    pub(crate) again: bool,
+    /// The stream does not take what there is.
+    pub(crate) blocked: bool,
+    /// The stream has taken all there was, to the last byte.
+    pub(crate) all_out: bool,
+    /// The first packet of the other side is on its way.
+    pub(crate) awaits: bool,
+}
+
+/// What the driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It ends.
+    End,
+    /// All that this phase waits for is done.
+    Drained(Phase),
+    /// It takes another turn.
+    GoOn,
+    /// It waits to be woken.
+    Rest,
+}
+
 /// What kind of packet a frame holds; decides in which phase it may still go.
 #[derive(Debug)]
 pub(crate) enum Frame<'a> {
@@ -291,7 +318,8 @@ impl Shared {
             stoppable: Mutex::default(),
             announced: AtomicBool::new(false),
             extended: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
             heartbeat: OnceLock::new(),
         }
     }
@@ -324,11 +352,13 @@ impl Shared {
     }
 
     pub(super) fn heard(&self) -> Instant {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.born + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
     pub(super) fn note_heard(&self, now: Instant) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let age = now.saturating_duration_since(self.born).as_nanos();
+        // A session lives for less than 500 years.
+        self.heard.store(age as u64, Ordering::Relaxed);
     }
 
     /// Nothing foreign runs under this lock but wakers, and a poisoned table is still a consistent one.
@@ -580,18 +610,23 @@ impl Shared {
         (state.phase, self.env.write_buffer.saturating_sub(queued))
     }
 
-    /// The driver is about to rest. `false` if there is something to write after all, which a `blocked` driver cannot.
-    pub(crate) fn driver_rests(&self, blocked: bool) -> bool {
-        let mut state = self.lock();
-        state.awake = !state.outbox.is_empty() && !blocked;
-        !state.awake
+    /// The driver has nothing more to write or to wait for but the end of the other side.
+    pub(crate) fn driver_rests(&self) {
+        self.lock().awake = false;
     }
 
-    /// Moves what has gathered to the flush, which is empty.
-    pub(crate) fn take_frames(&self, flush: &mut Flush) {
+    /// Moves what has gathered to the flush, which is empty. `false` if nothing was moved because a `patient` driver should wait one
+    /// turn of the scheduler: more than one call is under way, so more frames are likely to come within it.
+    pub(crate) fn take_frames(&self, flush: &mut Flush, patient: bool) -> bool {
         let mut state = self.lock();
+        // Callers who have been woken and have not run yet will send again, as likely as not.
+        let under_way = || state.pending.live() + self.running.load(Ordering::Relaxed);
+        if patient && !state.outbox.is_empty() && under_way() > 1 {
+            return false;
+        }
         flush.take(&mut state.outbox);
         state.flushing = flush.len();
+        true
     }
 
     /// So many bytes of the flush are out, which may make room for those who wait.
@@ -619,23 +654,31 @@ impl Shared {
         self.choked.load(Ordering::Relaxed)
     }
 
-    /// More than one call is under way, so more frames are likely to come within this turn of the scheduler.
-    pub(crate) fn expects_more_frames(&self) -> bool {
-        let state = self.lock();
-        // Callers who have been woken and have not run yet will send again, as likely as not.
-        !state.outbox.is_empty() && state.pending.live() + self.running.load(Ordering::Relaxed) > 1
+    /// What the driver does when its turn ends.
+    pub(crate) fn turn_ends(&self, turn: TurnEnd) -> Next {
+        let mut state = self.lock();
+        if state.phase == Phase::Ended {
+            return Next::End;
+        }
+        let awaits = turn.awaits && state.phase == Phase::Draining;
+        if turn.all_out && !awaits && self.is_drained(&state) {
+            return Next::Drained(state.phase);
+        }
+        // What came into the outbox meanwhile is written at once, if it can be.
+        state.awake = turn.again || !state.outbox.is_empty() && !turn.blocked;
+        match state.awake {
+            true => Next::GoOn,
+            false => Next::Rest,
+        }
     }
 
     /// Whether all that the present phase waits for is done, apart from writing.
-    pub(crate) fn is_drained(&self) -> bool {
-        let state = self.lock();
-        let idle = self.running.load(Ordering::SeqCst) == 0 && state.outbox.is_empty();
-        match state.phase {
-            Phase::Open => false,
-            Phase::Draining => idle && state.pending.waiting() == 0,
-            Phase::Finishing => idle,
-            Phase::Ended => true,
+    fn is_drained(&self, state: &State) -> bool {
+        if state.phase == Phase::Open {
+            return false;
         }
+        let idle = self.running.load(Ordering::SeqCst) == 0 && state.outbox.is_empty();
+        idle && (state.phase > Phase::Draining || state.pending.waiting() == 0)
     }
 
     /// Gives memory back after a burst.
