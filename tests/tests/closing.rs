@@ -459,6 +459,38 @@ async fn callers_wait_while_the_other_side_does_not_read_and_go_on_when_it_does(
     assert!(reader.await.expect("no panic") > 100 * 1000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_sides_that_send_each_other_replies_larger_than_their_buffers_both_read() {
+    struct Large;
+
+    #[pull_controller]
+    impl Large {
+        async fn text(&self, len: usize) -> String {
+            "x".repeat(len)
+        }
+    }
+
+    let config = || PeerConfig {
+        write_buffer: 100_000,
+        ..PeerConfig::default()
+    };
+    let (left, right) = (
+        peer(config(), Large.into_router()),
+        peer(config(), Large.into_router()),
+    );
+    let Pair {
+        accepted, session, ..
+    } = connect(left, right).await;
+    let start = Instant::now();
+    let call = async |session: &Session| {
+        let client = LargeClient::new(session);
+        let text = client.text(1_000_000).await.expect("an answer");
+        assert_eq!(text.len(), 1_000_000);
+    };
+    tokio::join!(call(&accepted), call(&session));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn a_full_buffer_does_not_keep_replies_from_being_read() {
     let gate = Gate::default();

@@ -33,6 +33,9 @@ use crate::{
     status::Status,
 };
 
+/// Less than this above the limit is no reason to stop reading, however small the limit is.
+const FORCED: usize = 64 * 1024;
+
 /// What all sessions of a peer have in common.
 #[derive(Clone)]
 pub(crate) struct Env {
@@ -129,6 +132,8 @@ struct State {
     outbox: Outbox,
     /// Bytes taken from the outbox by the driver and not yet written.
     flushing: usize,
+    /// Bytes that were taken above the limit of what waits, since there was less.
+    forced: usize,
     /// Somebody waits for `room`.
     waiting_for_room: bool,
     /// The driver's, once it has run.
@@ -295,6 +300,7 @@ impl Shared {
                 pending: Pending::default(),
                 outbox: Outbox::default(),
                 flushing: 0,
+                forced: 0,
                 waiting_for_room: false,
                 driver: None,
                 awake: true,
@@ -415,11 +421,13 @@ impl Shared {
         if state.phase == Phase::Ended {
             return;
         }
-        state.outbox.push(frame);
-        let queued = state.outbox.len() + state.flushing;
-        if queued / 2 >= self.env.write_buffer {
-            self.choked.store(true, Ordering::Relaxed);
+        if state.outbox.len() + state.flushing >= self.env.write_buffer {
+            state.forced += frame.len();
+            if state.forced >= self.env.write_buffer.max(FORCED) {
+                self.choked.store(true, Ordering::Relaxed);
+            }
         }
+        state.outbox.push(frame);
         let driver = state.rouse();
         drop(state);
         wake(driver);
@@ -639,7 +647,8 @@ impl Shared {
         if room {
             state.waiting_for_room = false;
         }
-        if below && self.is_choked() {
+        if below {
+            state.forced = 0;
             self.choked.store(false, Ordering::Relaxed);
         }
         drop(state);
@@ -648,8 +657,9 @@ impl Shared {
         }
     }
 
-    /// Twice what may wait to be written does: the other side asks, and does not read what it is told. To be told more it has
-    /// to read first.
+    /// As much as may wait to be written waits beyond that: the other side asks, and does not read what it is told. To be told
+    /// more it has to read first. Replies of handlers do not count: two sides that send each other large ones would stop reading
+    /// both, and neither would get its own out.
     pub(crate) fn is_choked(&self) -> bool {
         self.choked.load(Ordering::Relaxed)
     }
