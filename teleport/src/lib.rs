@@ -211,7 +211,7 @@ pub use crate::{
 /// | | |
 /// |---|---|
 /// | `#[pull(uri = "sum")]` | instead of the method's name; with a slash in front, instead of the controller's too |
-/// | `#[pull(cancel)]` | stopped when its caller gives up or no longer waits, or the session ends |
+/// | `#[pull(cancel)]` | stopped when its caller gives up, no longer waits, or ends its side of the connection |
 /// | `#[pull(slow_ms = 500)]` | a call that takes longer is logged as a warning |
 /// | `#[pull(skip)]` | no handler |
 ///

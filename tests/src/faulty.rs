@@ -127,7 +127,6 @@ impl Default for Dice {
 
 impl Faulty {
     /// A counter of the bytes that this end has read, which stays valid.
-    #[must_use]
     pub fn bytes_read(&self) -> impl Fn() -> usize + use<> {
         let (wire, lane) = (Arc::clone(&self.wire), self.reads);
         move || lock(&wire)[lane].read

@@ -6,7 +6,10 @@ use teleport::{
     Peer, PullController, PullCtx, PushController, PushCtx, Session, Status, protocol::Meta,
     pull_controller, push_controller,
 };
-use teleport_tests::pair::{Pair, connect};
+use teleport_tests::{
+    pair::{Pair, connect},
+    wire::Wire,
+};
 use tokio::sync::mpsc;
 
 /// Tells when it is dropped.
@@ -153,6 +156,18 @@ async fn a_call_by_uri_can_be_cancelled_too() {
     assert_eq!(events.recv().await, Some("started"));
     call.abort();
     assert_eq!(events.recv().await, Some("dropped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_whose_route_says_so_is_stopped_when_its_callers_stream_ends() {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let server = Peer::builder().routes(Work(sender).into_router());
+    let (mut wire, session) = Wire::to(&server.build().expect("a peer")).await;
+    wire.pull(0, "/work/stoppable", b"").await;
+    assert_eq!(events.recv().await, Some("started"));
+    wire.finish().await;
+    assert_eq!(events.recv().await, Some("dropped"));
+    session.closed().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -181,8 +181,8 @@ struct Entry {
 impl Entry {
     fn new(session: &Session, seq: u64, scope: Arc<Scope>) -> Self {
         session.shared().stoppable().insert(seq, Arc::clone(&scope));
-        // Behind the insertion: the end of the session either finds it, or is seen here.
-        if session.has_ended() {
+        // Behind the insertion: the end either finds it, or is seen here.
+        if session.shared().is_abandoned() {
             scope.cancel();
         }
         Self {

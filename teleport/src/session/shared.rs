@@ -144,6 +144,8 @@ struct State {
     reason: Option<Reason>,
     /// The other side has said that it takes no more of our pulls.
     left: bool,
+    /// Nobody waits for replies any more.
+    abandoned: bool,
     /// The session has ended, and nobody knows it any more.
     released: bool,
 }
@@ -306,6 +308,7 @@ impl Shared {
                 awake: true,
                 reason: None,
                 left: false,
+                abandoned: false,
                 released: false,
             }),
             next_pull: AtomicU64::new(0),
@@ -334,6 +337,11 @@ impl Shared {
         self.stoppable
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Handlers that can be stopped have been.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
     }
 
     /// The caller of this pull does not want its reply any more.
@@ -536,6 +544,9 @@ impl Shared {
         state.phase = phase;
         self.open.store(false, Ordering::SeqCst);
         state.left |= matches!(reason, Reason::Left);
+        // A peer that waits for replies does not end its stream, but for foreign ones that half-close.
+        state.abandoned |= phase == Phase::Ended || matches!(reason, Reason::Peer);
+        let abandoned = state.abandoned;
         state.reason.get_or_insert(reason);
         let wakers = state.pending.wakers();
         if phase == Phase::Ended {
@@ -548,7 +559,8 @@ impl Shared {
         self.moved.notify_waiters();
         if phase == Phase::Ended {
             self.room.notify_waiters();
-            // Their callers have gone away with it.
+        }
+        if abandoned {
             self.stoppable().values().for_each(|scope| scope.cancel());
         }
     }
