@@ -107,6 +107,8 @@ fn every_key_sets_its_field_in_both_formats() {
         gzip = -1
         write_buffer = 4096
         max_handlers = 7
+        session_memory = "8 MiB"
+        peer_memory = "1 GB"
         announce = true
         slow_threshold = "500ms"
         tls_cert_file = "cert.pem"
@@ -133,6 +135,8 @@ fn every_key_sets_its_field_in_both_formats() {
         gzip: -1
         write_buffer: 4096
         max_handlers: 7
+        session_memory: 8 MiB
+        peer_memory: 1 GB
         tls_cert_file: cert.pem
         tls_key_file: key.pem
         tls_client_ca_file: clients.pem
@@ -153,6 +157,8 @@ fn every_key_sets_its_field_in_both_formats() {
     assert_eq!(config.listen, ["0.0.0.0:9090", "tcp://[::1]:9091"]);
     assert_eq!(config.read_timeout, Some(Duration::from_secs(180)));
     assert_eq!(config.packet_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(config.session_memory, 8 << 20);
+    assert_eq!(config.peer_memory, 1_000_000_000);
     assert_eq!(config.write_timeout, None);
     assert_eq!(config.dial_timeout, Some(Duration::from_secs(5400)));
     assert_eq!(config.accept_timeout, Some(Duration::from_millis(500)));

@@ -3,6 +3,7 @@
 //! Memory is counted by the allocator, on the one thread that everything runs on; the bounds are those that `PeerConfig` tells.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{
         Arc,
@@ -12,18 +13,22 @@ use std::{
 };
 
 use allocation_counter::measure;
+use bytes::BytesMut;
 use teleport::{
-    Peer, PeerConfig, PullController, PushController, Raw, Router, Session,
-    protocol::{Header, HeaderCodec, PacketKind},
+    Handshake, Peer, PeerConfig, Plugin, PullController, PushController, Raw, Router, Session,
+    Status,
+    plugins::ConnectionLimit,
+    protocol::{Decoded, Header, HeaderCodec, Limits, PacketKind, Protocol, Standard},
     pull_controller, push_controller,
 };
 use teleport_tests::{
     log::Log,
     pair::{PIPE, connect, peer},
-    wire::frame,
+    wire::{frame, zipped},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::{TcpSocket, TcpStream},
     runtime::Builder,
     time::{Instant, sleep, timeout},
 };
@@ -44,6 +49,17 @@ impl Size {
 
     async fn make(&self, len: usize) -> String {
         "x".repeat(len)
+    }
+
+    async fn make_later(&self, len: usize) -> String {
+        tokio::task::yield_now().await;
+        self.make(len).await
+    }
+
+    /// Never ends.
+    async fn keep(&self, text: String) -> usize {
+        std::future::pending::<()>().await;
+        text.len()
     }
 }
 
@@ -170,9 +186,8 @@ async fn who_reads_again_is_served_again_and_nothing_is_lost() {
     sleep(SECOND).await;
     assert!(!writing.is_finished(), "the writer waits for the reader");
     let mut replies = 0;
-    let mut bytes = bytes::BytesMut::new();
+    let mut bytes = BytesMut::new();
     while replies < CALLS {
-        use teleport::protocol::{Decoded, Limits, Protocol, Standard};
         match Standard
             .decode(&mut bytes, &Limits::default())
             .expect("packets")
@@ -341,4 +356,333 @@ async fn a_flood_of_pulls_that_are_given_up_holds_nobody_up() {
         "the route does not stop its handlers"
     );
     reading.abort();
+}
+
+/// A pull with a body of `size` bytes.
+fn large_pull(seq: u64, uri: &'static str, size: usize) -> Vec<u8> {
+    let text = format!("j\"{}\"", "x".repeat(size - 3));
+    pull(seq, uri, text.as_bytes())
+}
+
+fn memory(session_memory: u64, peer_memory: u64) -> PeerConfig {
+    PeerConfig {
+        session_memory: session_memory as usize,
+        peer_memory: peer_memory as usize,
+        ..small_buffer()
+    }
+}
+
+/// Sends `bytes` so many times, and throws away what comes.
+async fn send_all(wire: &mut DuplexStream, bytes: &[u8], times: usize) {
+    let (mut read, mut write) = tokio::io::split(wire);
+    let writing = async {
+        for _ in 0..times {
+            write.write_all(bytes).await.expect("taken");
+        }
+    };
+    let mut waste = vec![0; 16 * 1024];
+    let reading = async { while read.read(&mut waste).await.expect("open") > 0 {} };
+    tokio::select! {
+        () = writing => {}
+        () = reading => {}
+    }
+    settle().await;
+}
+
+/// Lets the peers do what they can.
+async fn settle() {
+    // On a paused clock it comes when all others wait.
+    sleep(Duration::from_millis(1)).await;
+}
+
+#[test]
+fn large_arguments_of_handlers_that_never_end_are_bounded_for_a_session() {
+    let endless = Endless::default();
+    let running = endless.clone();
+    let found = peak(async move {
+        let server = peer(memory(8 * MIB, 1 << 40), endless.routes());
+        let other = neighbour(&server).await;
+        let (mut wire, _session) = stranger(&server).await;
+        let one = large_pull(1, "/endless/wait", MIB as usize);
+        send_all(&mut wire, &one, 100).await;
+        is_served(&other).await;
+    });
+    assert!(
+        (4..=8).contains(&running.running()),
+        "{}",
+        running.running()
+    );
+    // Eight, one more, and one that is being read; each in a buffer that may have doubled. Then what the test has of its own.
+    assert!(found < 24 * MIB, "{} KiB", found / KIB);
+}
+
+#[test]
+fn a_small_call_does_not_keep_the_buffer_that_it_came_in() {
+    let endless = Endless::default();
+    let running = endless.clone();
+    let found = peak(async move {
+        let server = peer(PeerConfig::default(), endless.routes());
+        let (mut wire, _session) = stranger(&server).await;
+        // One call in a quarter of a MiB of what is thrown away.
+        let mut one = pull(1, "/endless/wait", b"j1");
+        one.extend(push("/no/where", &[b'x'; 1000]).repeat(250));
+        send_all(&mut wire, &one, 100).await;
+    });
+    assert_eq!(running.running(), 100);
+    assert!(found < 3 * MIB, "{} KiB", found / KIB);
+}
+
+/// Reads so many replies, and counts them by their codes.
+async fn codes(wire: &mut DuplexStream, replies: usize) -> BTreeMap<i32, usize> {
+    let mut bytes = BytesMut::new();
+    let mut codes = BTreeMap::new();
+    while codes.values().sum::<usize>() < replies {
+        let decoded = Standard.decode(&mut bytes, &Limits::default());
+        match decoded.expect("packets") {
+            Decoded::Packet(packet) => *codes.entry(packet.header.status_code).or_default() += 1,
+            Decoded::NeedMore { .. } => _ = wire.read_buf(&mut bytes).await.expect("more"),
+        }
+    }
+    codes
+}
+
+#[test]
+fn replies_that_are_not_read_are_bounded_for_a_session() {
+    let found = peak(async {
+        let server = peer(memory(2 * MIB, 1 << 40), Size.into_router());
+        let other = neighbour(&server).await;
+        let (mut wire, session) = stranger(&server).await;
+        let many: Vec<u8> = (0..1000)
+            .flat_map(|seq| pull(seq, "/size/make", b"j100000"))
+            .collect();
+        wire.write_all(&many).await.expect("taken");
+        settle().await;
+        is_served(&other).await;
+        // Each call has a reply, if only one that says that there was no room for it.
+        let codes = codes(&mut wire, 1000).await;
+        assert!(codes[&200] >= 10 && codes[&503] > 500, "{codes:?}");
+        assert!(session.is_open());
+    });
+    assert!(found < 6 * MIB, "{} KiB", found / KIB);
+}
+
+#[test]
+fn handlers_that_all_have_large_replies_at_once_cannot_make_them_all_wait() {
+    let found = peak(async {
+        let server = peer(memory(2 * MIB, 1 << 40), Size.into_router());
+        let (mut wire, _session) = stranger(&server).await;
+        let many: Vec<u8> = (0..500)
+            .flat_map(|seq| pull(seq, "/size/make_later", b"j100000"))
+            .collect();
+        wire.write_all(&many).await.expect("taken");
+        settle().await;
+        let codes = codes(&mut wire, 500).await;
+        assert!(codes[&200] >= 10 && codes[&500] > 100, "{codes:?}");
+    });
+    assert!(found < 6 * MIB, "{} KiB", found / KIB);
+}
+
+#[test]
+fn what_small_compressed_bodies_become_is_bounded_for_a_session() {
+    let found = peak(async {
+        let server = peer(memory(8 * MIB, 1 << 40), Size.into_router());
+        let other = neighbour(&server).await;
+        let (mut wire, _session) = stranger(&server).await;
+        let bomb = zipped(&"x".repeat(4 * MIB as usize).into(), 9);
+        assert!(bomb.len() < 8 * 1024);
+        let mut header = Header::new(PacketKind::Pull, 1, "/size/keep");
+        header.gzip = 9;
+        let one = frame(HeaderCodec::Protobuf, &header, &bomb);
+        send_all(&mut wire, &one, 50).await;
+        is_served(&other).await;
+    });
+    // Two are held, and to read one its text exists twice; each in a buffer that may have doubled.
+    assert!(found < 32 * MIB, "{} KiB", found / KIB);
+}
+
+#[test]
+fn large_packets_on_their_way_are_bounded_for_all_sessions_together() {
+    let found = peak(async {
+        let server = peer(memory(1 << 40, 8 * MIB), Size.into_router());
+        let other = neighbour(&server).await;
+        // Each sends most of a packet of 4 MiB and not its end.
+        let most = large_pull(1, "/size/of", 4 * MIB as usize);
+        let mut wires = Vec::new();
+        for _ in 0..20 {
+            let (mut wire, session) = stranger(&server).await;
+            let most = most.clone();
+            let sent = tokio::spawn(async move {
+                let (mut read, mut write) = tokio::io::split(&mut wire);
+                let sent = write.write_all(&most[..most.len() - 1]).await;
+                // Until the other side closes.
+                let _ = read.read(&mut [0]).await;
+                sent.is_ok()
+            });
+            wires.push((sent, session));
+        }
+        settle().await;
+        is_served(&other).await;
+        let start = Instant::now();
+        for (sent, session) in wires {
+            session.closed().await;
+            let _ = sent.await;
+        }
+        let limit = server.config().packet_timeout.expect("a limit");
+        assert!(start.elapsed() < limit * 2, "{:?}", start.elapsed());
+        // What they had is there again.
+        let honest = neighbour(&server).await;
+        let size = SizeClient::new(&honest)
+            .of("x".repeat(4 * MIB as usize))
+            .await;
+        assert_eq!(size.expect("answered"), 4 * MIB as usize);
+    });
+    // The test itself has 20 packets of 4 MiB, and what the last call makes of one.
+    let own = 20 * 4 * MIB + 5 * 4 * MIB;
+    // The peer's, and a MiB for each.
+    assert!(found < own + 8 * MIB + 21 * MIB, "{} KiB", found / KIB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_packet_waits_for_memory_and_is_read_when_there_is_some() {
+    let server = peer(memory(1 << 40, 4 * MIB), Size.into_router());
+    let (mut wire, _session) = stranger(&server).await;
+    let most = large_pull(1, "/size/of", 3 * MIB as usize);
+    let (last, most) = most.split_last().expect("not empty");
+    wire.write_all(most).await.expect("taken");
+    let honest = neighbour(&server).await;
+    let waiting = tokio::spawn(async move {
+        SizeClient::new(&honest)
+            .of("y".repeat(3 * MIB as usize))
+            .await
+    });
+    settle().await;
+    assert!(!waiting.is_finished(), "the stranger has what it needs");
+    wire.write_all(&[*last]).await.expect("taken");
+    let size = waiting.await.expect("no panic").expect("answered");
+    assert_eq!(size, 3 * MIB as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_memory_for_its_packet_is_closed_after_the_packet_timeout_and_told_why() {
+    let log = Log::start();
+    let server = peer(memory(1 << 40, MIB), Size.into_router());
+    let (mut wire, session) = stranger(&server).await;
+    let packet = large_pull(1, "/size/of", 4 * MIB as usize);
+    let writing = tokio::spawn(async move { wire.write_all(&packet).await });
+    session.closed().await;
+    writing.abort();
+    let line = log.line("session closed").await;
+    assert!(line.contains("`peer_memory` is used up"), "{line}");
+}
+
+#[test]
+fn handlers_that_never_end_are_counted_when_their_connections_are_gone() {
+    let endless = Endless::default();
+    let found = peak(async move {
+        let server = peer(memory(1 << 40, 8 * MIB), endless.routes());
+        let other = neighbour(&server).await;
+        let one = large_pull(1, "/endless/wait", 200_000);
+        let mut refused = 0;
+        for _ in 0..200 {
+            let (mut wire, stream) = tokio::io::duplex(PIPE);
+            let Ok(session) = server.serve_conn(stream).await else {
+                refused += 1;
+                continue;
+            };
+            send_all(&mut wire, &one, 2).await;
+            // Gone at once, without taking leave: the handlers stay.
+            session.abort();
+            drop(wire);
+            settle().await;
+        }
+        assert!(refused > 150, "{refused}");
+        is_served(&other).await;
+    });
+    assert!(found < 16 * MIB, "{} KiB", found / KIB);
+}
+
+#[test]
+fn a_connection_that_says_nothing_takes_a_few_kib_and_ends_after_the_read_timeout() {
+    const COUNT: u64 = 2000;
+    let found = peak(async {
+        let config = PeerConfig {
+            read_timeout: Some(SECOND * 60),
+            ..PeerConfig::default()
+        };
+        let server = peer(config, Size.into_router());
+        let mut wires = Vec::new();
+        for number in 0..COUNT {
+            let (mut wire, stream) = tokio::io::duplex(64);
+            server.serve_conn(stream).await.expect("a session");
+            if number % 2 == 0 {
+                // Half of them claim that something large will come.
+                let claim = (60 * MIB as u32).to_be_bytes();
+                wire.write_all(&claim).await.expect("taken");
+            }
+            wires.push(wire);
+        }
+        settle().await;
+        assert_eq!(server.session_count() as u64, COUNT);
+        let other = neighbour(&server).await;
+        is_served(&other).await;
+        let start = Instant::now();
+        for mut wire in wires {
+            assert_eq!(wire.read(&mut [0; 8]).await.expect("the end"), 0);
+        }
+        assert!(start.elapsed() <= SECOND * 60 + PARTING);
+        sleep(PARTING).await;
+        assert_eq!(server.session_count(), 0);
+    });
+    // A claim is believed for 16 KiB of it.
+    let bound = COUNT * 6 * KIB + COUNT / 2 * 16 * KIB;
+    assert!(found < bound, "{} bytes for each", found / COUNT);
+}
+
+/// Counts whom the plugins before it let in.
+struct LetIn(Arc<AtomicUsize>);
+
+impl Plugin for LetIn {
+    fn name(&self) -> &str {
+        "let in"
+    }
+
+    async fn post_accept(&self, _: &mut Handshake<'_>) -> Result<(), Status> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_sockets_from_one_address_are_few_and_another_address_is_let_in() {
+    let let_in = Arc::default();
+    let config = PeerConfig {
+        listen: vec!["127.0.0.1:0".into()],
+        read_timeout: Some(SECOND * 60),
+        ..PeerConfig::default()
+    };
+    let server = Peer::builder()
+        .config(config)
+        .plugin(ConnectionLimit::new().per_ip(100))
+        .plugin(LetIn(Arc::clone(&let_in)))
+        .routes(Size.into_router())
+        .build()
+        .expect("a peer");
+    let listening = server.listen().await.expect("a free port");
+    let address = listening.addrs()[0].socket_addr().expect("TCP");
+    let mut sockets = Vec::new();
+    for _ in 0..300 {
+        sockets.push(TcpStream::connect(address).await.expect("connected"));
+    }
+    let elsewhere = TcpSocket::new_v4().expect("a socket");
+    let from = "127.0.0.2:0".parse().expect("an address");
+    elsewhere.bind(from).expect("bound");
+    let stream = elsewhere.connect(address).await.expect("connected");
+    let client = peer(PeerConfig::default(), Router::new());
+    let honest = client.serve_conn(stream).await.expect("a session");
+    let size = SizeClient::new(&honest).of("abc".into()).await;
+    assert_eq!(size.expect("answered"), 3);
+    for mut socket in sockets {
+        assert_eq!(socket.read(&mut [0; 8]).await.expect("the end"), 0);
+    }
+    assert_eq!(let_in.load(Ordering::Relaxed), 101);
 }

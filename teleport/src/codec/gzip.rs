@@ -2,7 +2,7 @@
 //! (wire specification, section 2.5).
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io::{self, Read, Write},
 };
 
@@ -54,7 +54,17 @@ fn compression(level: i32) -> Result<Compression, CodecError> {
 pub(super) fn inflate(payload: &[u8], limit: usize) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
     inflate_into(payload, limit, &mut out)?;
+    INFLATED.set(INFLATED.get().wrapping_add(out.len()));
     Ok(out)
+}
+
+thread_local! {
+    static INFLATED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Bytes that this thread has inflated so far: what a value was read from is known by the difference.
+pub(crate) fn inflated_so_far() -> usize {
+    INFLATED.get()
 }
 
 /// The first `most` bytes that come out, or less if the stream is broken before.

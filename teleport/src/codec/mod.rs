@@ -18,7 +18,10 @@ mod text;
 mod zero;
 
 pub(crate) use self::body::{Choice, encode_body};
-pub(crate) use self::{json::write_string as write_json_string, lenient::replace_lone_surrogates};
+pub(crate) use self::{
+    gzip::inflated_so_far, json::write_string as write_json_string,
+    lenient::replace_lone_surrogates,
+};
 /// The crate that [`Codec`] is written with: serde's traits as trait objects.
 pub use erased_serde;
 

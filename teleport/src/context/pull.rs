@@ -91,7 +91,7 @@ impl PullCtx {
         encode: impl EncodeAs<R>,
     ) -> Option<Vec<u8>> {
         let session = self.session();
-        let (sent, failure) = match &result {
+        let (mut sent, mut failure) = match &result {
             Ok(value) => {
                 let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
                 let choice = reply::reply_choice(set, self.known_codec);
@@ -109,7 +109,11 @@ impl PullCtx {
                 (sent, None)
             }
         };
-        let status = result.as_ref().err().or(failure.as_ref());
+        if sent.leftover.is_some() {
+            reply::or_give_up(session, self.reply_head(), &mut sent);
+            failure = sent.failure.take().or(failure);
+        }
+        let status = failure.as_ref().or(result.as_ref().err());
         // Not before: encoding runs the user's code, which may panic.
         self.end(status, sent.size, sent.text.as_deref());
         // There is a reply now: a panic in here must not make it another one, nor lose it.

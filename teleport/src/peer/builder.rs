@@ -21,6 +21,7 @@ use crate::{
     protocol::{Protocol, Standard},
     router::{Router, RouterDispatch, Table, TableError},
     session::{Env, log::CallLog},
+    socket::pool::Pool,
 };
 
 /// Puts a [`Peer`] together. Made by [`Peer::builder`].
@@ -148,6 +149,8 @@ impl PeerBuilder {
                 write_timeout: config.write_timeout,
                 write_buffer: config.write_buffer,
                 max_handlers: config.max_handlers,
+                session_memory: config.session_memory,
+                pool: Arc::new(Pool::new(config.peer_memory)),
                 announce: config.announce,
                 log: CallLog::new(config.slow_threshold, config.print_bodies.clone()),
                 dispatch: Arc::clone(&dispatch) as _,

@@ -89,8 +89,17 @@ pub struct PeerConfig {
     /// that does not read is this, one packet over it, and what waits. Default: 1 MiB.
     pub write_buffer: usize,
     /// Handlers of one session that may run at the same time; a pull over it is answered 503, a push is dropped.
-    /// Each holds its arguments. Default: 65,536.
+    /// Each holds its arguments: see `session_memory`. Default: 65,536.
     pub max_handlers: usize,
+    /// Bytes that the calls of one session may hold: what was read of them while their handlers wait for something, bodies that
+    /// were inflated, and replies that wait for room. While it is that much, a pull is answered 503, a push is dropped, and a
+    /// reply that would have to wait becomes 500. One call may go over it. What a handler allocates itself is not counted.
+    /// Default: 256 MiB.
+    pub session_memory: usize,
+    /// Bytes that all sessions may hold together in buffers of large packets, and as calls (see `session_memory`), beyond the
+    /// first MiB of each. While it is used up, large packets are read no further (for as long as `packet_timeout`), calls of sessions
+    /// that hold much are refused as above, and small calls of the others go on. Default: 1 GiB.
+    pub peer_memory: usize,
     /// Says in the first pull or push of each session, in a header field that old peers skip, that this side understands
     /// extensions. The other side then tells when it closes which pulls it has not taken: those fail as not sent (100) and
     /// may be repeated, where they would fail as unanswered (101). Default: not, so that packets are those of the seed to
@@ -131,6 +140,8 @@ impl Default for PeerConfig {
             limits: Limits::default(),
             write_buffer: 1024 * 1024,
             max_handlers: 65_536,
+            session_memory: 256 * 1024 * 1024,
+            peer_memory: 1024 * 1024 * 1024,
             announce: false,
             slow_threshold: None,
             print_bodies: None,
@@ -168,6 +179,8 @@ impl PeerConfig {
         rule("limits.sent", zero(self.limits.sent));
         rule("write_buffer", zero(self.write_buffer));
         rule("max_handlers", zero(self.max_handlers));
+        rule("session_memory", zero(self.session_memory));
+        rule("peer_memory", zero(self.peer_memory));
         rule("slow_threshold", self.slow_threshold.and_then(too_long));
         rule("tls_cert_file", without_tls(&self.tls_cert_file));
         rule("tls_key_file", without_tls(&self.tls_key_file));

@@ -17,6 +17,7 @@ use crate::{
         tls::TlsInfo,
         transport::{self, Addr, Stream},
     },
+    status::Status,
 };
 
 /// Which side of a new connection this one is.
@@ -241,6 +242,10 @@ impl Peer {
             guard,
         } = new;
         let mut env = Arc::clone(&self.0.env);
+        if side == Side::Accepting && env.pool.is_overdrawn() {
+            let text = "handlers whose sessions are over hold all of `peer_memory`";
+            return Err(Error::rejected(side.action(), Status::unavailable(text)));
+        }
         if let Some(protocol) = &options.protocol {
             Arc::make_mut(&mut env).protocol = Arc::clone(protocol);
         }
@@ -254,7 +259,7 @@ impl Peer {
             session: session.clone(),
             started: false,
         };
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::new(Arc::clone(&self.0.env.pool));
         let plugins = self.0.dispatch.plugins();
         let mut handshake = Handshake::new(session.clone(), &mut io, &mut inbox);
         let greeted = match side {

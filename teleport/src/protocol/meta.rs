@@ -67,6 +67,16 @@ impl Meta {
         pairs.map(|(name, value)| (&**name, &**value))
     }
 
+    /// The same values, which share no memory with anything.
+    pub(super) fn detached(&self) -> Self {
+        let copy = |text: &ByteString| ByteString::from(&**text);
+        let pairs = self.0.as_deref().filter(|pairs| !pairs.is_empty());
+        Self(pairs.map(|pairs| {
+            let copies = pairs.iter().map(|(name, value)| (copy(name), copy(value)));
+            Box::new(copies.collect())
+        }))
+    }
+
     /// There are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -167,6 +167,9 @@ pub struct HeaderRef<'a> {
     pub meta: &'a Meta,
 }
 
+/// A packet up to this size is cheap to copy.
+const SMALL: usize = 16 * 1024;
+
 /// A packet that has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -219,6 +222,21 @@ impl Packet {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Copies a small packet out of the buffer that it is a slice of, and gives its size; 0 if it is not small.
+    pub(crate) fn detach(&mut self) -> usize {
+        let header = &mut self.header;
+        let texts = header.uri.len() + header.status.len();
+        let size = self.size.max(texts + self.body.len());
+        if size > SMALL {
+            return 0;
+        }
+        header.uri = ByteString::from(&*header.uri);
+        header.status = ByteString::from(&*header.status);
+        header.meta = header.meta.detached();
+        self.body = Bytes::copy_from_slice(&self.body);
+        size
     }
 
     /// The body, to be read.

@@ -59,10 +59,8 @@ impl RouterDispatch {
             .contains(Hooks::POST_READ_PULL_HEADER);
         let body = mem::take(&mut packet.body);
         let mut ctx = PullCtx::new(session, packet, &body, early);
-        if !room {
-            return ctx.refuse(&Status::unavailable(
-                "too many calls at once on this session",
-            ));
+        if let Err(text) = room {
+            return ctx.refuse(&Status::unavailable(text));
         }
         if !session.is_open() {
             return ctx.refuse_closing();
@@ -91,11 +89,8 @@ impl RouterDispatch {
         let room = session.shared().handler_starts();
         let body = mem::take(&mut packet.body);
         let mut ctx = PushCtx::new(session, packet, &body);
-        if !room {
-            return log_dropped(
-                &ctx,
-                &Status::unavailable("too many calls at once on this session"),
-            );
+        if let Err(text) = room {
+            return log_dropped(&ctx, &Status::unavailable(text));
         }
         if self
             .plugins()

@@ -14,12 +14,15 @@ use pin_project_lite::pin_project;
 
 use crate::{
     codec::{
-        Body, CodecError,
+        Body, CodecError, inflated_so_far,
         probe::{DecodeAs, EncodeAs},
     },
     context::{Context, PullCtx, PushCtx},
     plugin::Chain,
-    session::{Pace, Runner, dispatch::BoxFuture, panic_text, reply::send_when_there_is_room},
+    session::{
+        Pace, Runner, dispatch::BoxFuture, panic_text, reply::send_when_there_is_room,
+        shared::TOO_MUCH,
+    },
     status::{Status, code},
 };
 
@@ -207,13 +210,33 @@ where
     }
 }
 
-/// Reads a body, or says in a status why it cannot be read. Reading runs the user's code, in the connection's own task: a
-/// panic is the status 500.
+/// Reads a body, or says in a status why it cannot be read.
 pub(crate) fn decode<A>(
     ctx: &Context,
     body: &Bytes,
     decode: impl DecodeAs<A>,
 ) -> Result<A, Status> {
+    if ctx.header().gzip == 0 {
+        return read(ctx, body, decode);
+    }
+    // Of a small packet it may make a large value.
+    let memory = &ctx.session().shared().memory;
+    if !memory.has_room() {
+        return Err(Status::unavailable(TOO_MUCH));
+    }
+    let before = inflated_so_far();
+    let args = read(ctx, body, decode)?;
+    let inflated = inflated_so_far().wrapping_sub(before);
+    if inflated > 0 {
+        // Until the handler ends.
+        ctx.values().insert(memory.hold(inflated));
+    }
+    Ok(args)
+}
+
+/// Reading runs the user's code, in the connection's own task: a
+/// panic is the status 500.
+fn read<A>(ctx: &Context, body: &Bytes, decode: impl DecodeAs<A>) -> Result<A, Status> {
     let env = &ctx.session().shared().env;
     let body = Body::new(body, ctx.header().gzip);
     let read = || decode.decode(&body, &env.codecs, env.limits.inflated);

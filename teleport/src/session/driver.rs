@@ -108,7 +108,11 @@ enum Gate {
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
     /// `connected`: the other side has just connected to a listener.
-    pub(crate) fn new(io: I, session: Session, inbox: Inbox, connected: bool) -> Self {
+    pub(crate) fn new(io: I, session: Session, mut inbox: Inbox, connected: bool) -> Self {
+        let mut runner = Runner::new(Arc::clone(&session.shared().memory));
+        if let Some(size) = inbox.renewed() {
+            runner.reads_into(size);
+        }
         let dispatch = &session.shared().env.dispatch;
         let gate = dispatch.before_header(&session);
         let now = Instant::now();
@@ -123,7 +127,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             whole_answers: false,
             gate: gate.map_or(Gate::Absent, Gate::Opening),
             flush: Flush::default(),
-            runner: Runner::new(),
+            runner,
             room: 0,
             reading: true,
             late: false,
@@ -278,6 +282,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
                     self.runner.resume();
+                    if let Some(size) = self.inbox.renewed() {
+                        self.runner.reads_into(size);
+                    }
                 }
                 Poll::Ready(Err(error)) => {
                     self.reading = false;
@@ -400,6 +407,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
             }
             PacketKind::Pull | PacketKind::Push => {
+                self.runner.takes(match shared.memory.is_tight() {
+                    true => packet.detach(),
+                    false => 0,
+                });
                 shared
                     .env
                     .dispatch
@@ -539,7 +550,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 next = earlier(next, due);
             } else {
                 self.begun = None;
-                self.stop_reading(shared, Reason::Slow(limit));
+                self.stop_reading(
+                    shared,
+                    match self.inbox.is_starving() {
+                        true => Reason::Starved(limit),
+                        false => Reason::Slow(limit),
+                    },
+                );
             }
         }
         if let (Some(limit), Some((since, _))) = (shared.env.write_timeout, self.stalled) {
@@ -568,7 +585,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Asks for a sign of life, or draws the conclusion, if that is due. Gives when to look again.
     fn check_pulse(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
-        if self.choked || matches!(self.gate, Gate::Opening(_)) {
+        if self.choked || self.inbox.is_starving() || matches!(self.gate, Gate::Opening(_)) {
             // The reading is held up: what the other side says is not heard.
             return None;
         }
@@ -633,7 +650,8 @@ fn log_end(session: &Session, reason: Option<&Reason>) {
             reason @ (Reason::Protocol(_)
             | Reason::Unsupported(_)
             | Reason::Slow(_)
-            | Reason::Stalled(_)),
+            | Reason::Stalled(_)
+            | Reason::Starved(_)),
         ) => {
             let cause = std::error::Error::source(reason).map(ToString::to_string);
             tracing::warn!(peer = %session.peer_addr(), %reason, cause, "session closed");

@@ -13,6 +13,7 @@ pub(crate) mod farewell;
 pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod log;
+mod memory;
 pub(crate) mod observer;
 mod panics;
 mod pending;
@@ -37,6 +38,7 @@ use std::{
 
 pub(crate) use self::{
     answer::Answer,
+    memory::Memory,
     panics::{caught, discard, panic_text},
     runner::{Pace, Runner},
     shared::{Env, Phase, Shared},

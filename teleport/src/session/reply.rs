@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use bytestring::ByteString;
+
 use super::{
     Session,
     shared::{Frame, Refused},
@@ -157,8 +159,23 @@ pub(crate) fn send_status_now(session: &Session, head: ReplyHead<'_>, status: &S
     sent.size
 }
 
+/// A reply that would have to wait for room becomes status 500 instead if too much is held already: who reads none of them
+/// could ask for more and more.
+pub(crate) fn or_give_up(session: &Session, head: ReplyHead<'_>, sent: &mut Sent) {
+    if sent.leftover.is_none() || session.shared().memory.has_room() {
+        return;
+    }
+    let text = "the reply was dropped: too much waits on this session to be read";
+    let status = Status::new(code::INTERNAL, ByteString::from_static(text));
+    tracing::warn!(uri = &*session.shared().env.log.shown(head.uri), peer = %session.peer_addr(), "{text}");
+    sent.leftover = None;
+    sent.size = send_status_now(session, head, &status);
+    sent.failure = Some(status);
+}
+
 /// Waits for room, then hands the frame over. A session that has ended takes none, and nobody misses it.
 pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Vec<u8>) {
+    let _held = session.shared().memory.hold(frame.capacity());
     loop {
         session.shared().wait_for_room().await;
         match session.shared().enqueue(Frame::Reply, &mut frame) {
@@ -171,6 +188,12 @@ pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Vec<u8
 fn hand_over(session: &Session, frame: &mut Vec<u8>) -> Option<Vec<u8>> {
     match session.shared().enqueue(Frame::Reply, frame) {
         Ok(()) => None,
+        // A buffer much larger than the frame would be kept for it.
+        Err(Refused::Full) if frame.capacity() / 2 > frame.len() => {
+            let exact = frame.as_slice().to_vec();
+            frame.clear();
+            Some(exact)
+        }
         Err(Refused::Full) => Some(std::mem::take(frame)),
         Err(Refused::Closed(_)) => {
             frame.clear();

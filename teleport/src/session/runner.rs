@@ -17,7 +17,10 @@ use std::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::panics::panic_text;
+use super::{
+    memory::{Holding, Memory},
+    panics::panic_text,
+};
 
 /// A poll that takes longer than this holds up the other packets of its connection.
 const LONG_POLL: Duration = Duration::from_micros(200);
@@ -73,6 +76,14 @@ pub(crate) struct Runner {
     mark: Instant,
     /// Time spent in handlers since `begin`.
     spent: Duration,
+    /// Where what handlers hold is counted.
+    memory: Arc<Memory>,
+    /// Bytes of the buffer that packets are slices of now.
+    buffer: usize,
+    /// That buffer is counted, once for all handlers whose packets are in it.
+    pinned: Option<Arc<Holding>>,
+    /// Bytes of the packet that is being handled, if it was copied out of the buffer.
+    detached: usize,
 }
 
 /// A box for handlers of one size; what ran in it last is done.
@@ -81,11 +92,14 @@ struct Place {
     future: ReusableBoxFuture<'static, ()>,
 }
 
+/// What a task takes with the context of its call, but for the handler's future.
+const TASK: usize = 1024;
+
 /// So many boxes of other sizes are kept: most connections have few routes that are called often.
 const OTHERS: usize = 7;
 
 impl Runner {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(memory: Arc<Memory>) -> Self {
         let now = Instant::now();
         Self {
             place: None,
@@ -93,6 +107,10 @@ impl Runner {
             began: now,
             mark: now,
             spent: Duration::ZERO,
+            memory,
+            buffer: 0,
+            pinned: None,
+            detached: 0,
         }
     }
 
@@ -106,6 +124,17 @@ impl Runner {
     /// Goes on after something that is not the packets' doing.
     pub(crate) fn resume(&mut self) {
         self.mark = Instant::now();
+    }
+
+    /// Packets are slices of another buffer from now on, of so many bytes.
+    pub(crate) fn reads_into(&mut self, buffer: usize) {
+        self.buffer = buffer;
+        self.pinned = None;
+    }
+
+    /// The next handler's packet is a copy of so many bytes; 0 if it is a slice of the buffer.
+    pub(crate) fn takes(&mut self, detached: usize) {
+        self.detached = detached;
     }
 
     /// Time since the turn began, whatever was done in it.
@@ -126,7 +155,7 @@ impl Runner {
         F: Future<Output = ()> + Send + 'static,
     {
         if pace.is_slow() {
-            spawn(pace, ReusableBoxFuture::new(future));
+            self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
             return;
         }
         let layout = Layout::new::<F>();
@@ -152,7 +181,7 @@ impl Runner {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
                 if let Some(place) = self.place.take() {
-                    spawn(pace, place.future);
+                    self.spawn(pace, layout.size(), place.future);
                 }
             }
             Err(panic) => {
@@ -160,6 +189,23 @@ impl Runner {
                 log_panic(panic.as_ref());
             }
         }
+    }
+
+    /// Moves a handler of so many bytes to a task of its own. From now on what it holds is counted.
+    fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: ReusableBoxFuture<'static, ()>) {
+        pace.running.fetch_add(1, Ordering::Relaxed);
+        let pinned = (self.detached == 0).then(|| {
+            let pinned = self
+                .pinned
+                .get_or_insert_with(|| Arc::new(self.memory.hold(self.buffer)));
+            Arc::clone(pinned)
+        });
+        tokio::spawn(Task {
+            future: Some(future),
+            pace: Arc::clone(pace),
+            _held: self.memory.hold(TASK + size + self.detached),
+            _pinned: pinned,
+        });
     }
 
     /// Gives the kept boxes back.
@@ -196,18 +242,13 @@ impl Place {
     }
 }
 
-fn spawn(pace: &Arc<Pace>, future: ReusableBoxFuture<'static, ()>) {
-    pace.running.fetch_add(1, Ordering::Relaxed);
-    tokio::spawn(Task {
-        future: Some(future),
-        pace: Arc::clone(pace),
-    });
-}
-
 /// A handler in a task of its own. Goes on measuring, so that a route that became quick runs in place again.
 struct Task {
     future: Option<ReusableBoxFuture<'static, ()>>,
     pace: Arc<Pace>,
+    _held: Holding,
+    /// The buffer that its packet is a slice of.
+    _pinned: Option<Arc<Holding>>,
 }
 
 impl Drop for Task {
@@ -220,7 +261,7 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { future, pace } = &mut *self;
+        let Self { future, pace, .. } = &mut *self;
         let Some(running) = future else {
             return Poll::Ready(());
         };
@@ -262,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_is_ready_runs_in_place() {
-        let mut runner = Runner::new();
+        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
         let (tx, mut rx) = oneshot::channel();
         runner.run(&Arc::default(), async move {
             tx.send(()).ok();
@@ -272,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
-        let mut runner = Runner::new();
+        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
         let pace = Arc::default();
         let (go, wait) = oneshot::channel::<()>();
         let (tx, rx) = oneshot::channel();
@@ -291,7 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
-        let mut runner = Runner::new();
+        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
         let pace = Arc::default();
         runner.run(&pace, async { panic!("in place") });
         let (go, wait) = oneshot::channel::<()>();

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Answer, Values,
+    Answer, Memory, Values,
     dispatch::Dispatch,
     heartbeat::Heartbeat,
     log::CallLog,
@@ -27,6 +27,7 @@ use crate::{
     protocol::{HeaderCodec, Limits, Protocol, ProtocolError},
     socket::{
         outbox::{Flush, Outbox},
+        pool::Pool,
         tls::TlsInfo,
         transport::Addr,
     },
@@ -55,6 +56,10 @@ pub(crate) struct Env {
     pub(crate) write_buffer: usize,
     /// Handlers of one session that may run at the same time.
     pub(crate) max_handlers: usize,
+    /// Bytes that the calls of one session may hold.
+    pub(crate) session_memory: usize,
+    /// Those that all sessions share.
+    pub(crate) pool: Arc<Pool>,
     /// The first packet of this side says that it understands extensions.
     pub(crate) announce: bool,
     /// What is said about each call.
@@ -99,6 +104,8 @@ pub(crate) struct Shared {
     next_push: AtomicU64,
     /// Handlers that have not answered yet.
     running: AtomicUsize,
+    /// What they hold.
+    pub(crate) memory: Arc<Memory>,
     /// Far more waits to be written than may: nothing is read until there is less. Changes under the lock.
     choked: AtomicBool,
     /// The phase is `Open`: what `state` says, readable without the lock.
@@ -178,6 +185,8 @@ pub(crate) enum Reason {
     /// A packet made no progress for so long.
     Slow(Duration),
     Stalled(Duration),
+    /// For so long there was no memory for a packet.
+    Starved(Duration),
     Unsupported(i32),
 }
 
@@ -211,6 +220,10 @@ impl fmt::Display for Reason {
             Self::Stalled(limit) => write!(
                 f,
                 "the peer took no data, or hardly any, within the write timeout of {limit:?}"
+            ),
+            Self::Starved(limit) => write!(
+                f,
+                "this side had no memory left for a large packet within the packet timeout of {limit:?}; `peer_memory` is used up"
             ),
             Self::Unsupported(kind) => {
                 write!(f, "the peer sent a packet of the unsupported type {kind}")
@@ -280,6 +293,9 @@ pub(crate) enum Next {
     Rest,
 }
 
+/// Why a call is refused that would hold too much.
+pub(crate) const TOO_MUCH: &str = "the calls under way hold too much memory";
+
 /// What kind of packet a frame holds; decides in which phase it may still go.
 #[derive(Debug)]
 pub(crate) enum Frame<'a> {
@@ -314,6 +330,7 @@ impl Shared {
             next_pull: AtomicU64::new(0),
             next_push: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
             choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
             room: Notify::new(),
@@ -503,11 +520,17 @@ impl Shared {
         count - (wakers.len() - before)
     }
 
-    /// A handler starts; `false` if too many run already.
-    pub(crate) fn handler_starts(&self) -> bool {
+    /// A handler starts, and counts as one that runs; if too many do already, or they hold too much, it is to be refused.
+    pub(crate) fn handler_starts(&self) -> Result<(), &'static str> {
         // SeqCst here, in `handler_ends` and where the phase changes: either the driver sees the count, or the handler
         // sees that the session is no longer open and wakes the driver.
-        self.running.fetch_add(1, Ordering::SeqCst) < self.env.max_handlers
+        if self.running.fetch_add(1, Ordering::SeqCst) >= self.env.max_handlers {
+            return Err("too many calls at once on this session");
+        }
+        match self.memory.has_room() {
+            true => Ok(()),
+            false => Err(TOO_MUCH),
+        }
     }
 
     pub(crate) fn handler_ends(&self) {
@@ -573,6 +596,7 @@ impl Shared {
     /// The session has ended, its task too, and its peer has forgotten it.
     pub(crate) fn release(&self) {
         self.end(Phase::Ended, Reason::RuntimeGone);
+        self.memory.disown();
         self.lock().released = true;
         self.moved.notify_waiters();
     }

@@ -2,38 +2,69 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    future::Future,
+    io, mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, sync::futures::OwnedNotified};
 use tokio_util::io::poll_read_buf;
 
-use super::tls;
+use super::{
+    pool::{Lease, Pool},
+    tls,
+};
 use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
 
 /// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
     buffer: BytesMut,
     /// What was taken and put back: it comes before all that is in the buffer.
     put_back: VecDeque<Packet>,
     /// How much room the next read should find; follows the traffic.
     room: usize,
-    /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within `STEP`.
+    /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within limits.
     wanted: usize,
+    /// What the buffer takes beyond `OWN`.
+    lease: Lease,
+    /// There is not enough left in the pool for what is to come: until there is.
+    starving: Option<Pin<Box<OwnedNotified>>>,
+    /// Bytes of the whole buffer, of which those at its beginning may be in packets by now.
+    size: usize,
+    /// It is another one than when this was last looked at.
+    renewed: bool,
 }
 
+/// A buffer of this size takes nothing from the pool. Twice what a stream of small packets needs.
+const OWN: usize = 2 * READ;
 /// An idle connection keeps no more than this.
 const IDLE: usize = 512;
 /// Reads grow up to this while they come back full.
 const READ: usize = 256 * 1024;
-/// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read.
+/// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read. Who has not sent
+/// much before is believed `FIRST` only: a claim costs nothing.
 const STEP: usize = 1024 * 1024;
+const FIRST: usize = 16 * 1024;
 
 impl Inbox {
+    /// Memory for large packets comes out of `pool`.
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            put_back: VecDeque::new(),
+            room: 0,
+            wanted: 0,
+            lease: Lease::new(pool),
+            starving: None,
+            size: 0,
+            renewed: false,
+        }
+    }
+
     /// The next whole packet, if it is already here. What the protocol gives is passed on as it is: a packet is large.
     #[inline]
     pub(crate) fn next(
@@ -74,13 +105,23 @@ impl Inbox {
         }
     }
 
-    /// Reads once. 0 is the end of the stream.
+    /// No more is read until there is memory for it.
+    pub(crate) fn is_starving(&self) -> bool {
+        self.starving.is_some()
+    }
+
+    /// The size of the buffer, if it is another one than at the last time.
+    pub(crate) fn renewed(&mut self) -> Option<usize> {
+        mem::take(&mut self.renewed).then_some(self.size)
+    }
+
+    /// Reads once. 0 is the end of the stream. Waits for memory too, if the packet is large.
     pub(crate) fn poll_read<R: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
     ) -> Poll<io::Result<usize>> {
-        self.make_room();
+        ready!(self.poll_room(cx));
         let spare = self.buffer.capacity() - self.buffer.len();
         let count = ready!(poll_read_buf(Pin::new(reader), cx, &mut self.buffer))?;
         self.wanted = self.wanted.saturating_sub(count);
@@ -104,16 +145,58 @@ impl Inbox {
         if self.buffer.is_empty() && (self.buffer.capacity() > IDLE || self.room > IDLE) {
             self.buffer = BytesMut::new();
             self.room = IDLE;
+            self.lease.set(0);
         }
     }
 
-    fn make_room(&mut self) {
-        let step = STEP.max(self.buffer.len());
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lease.bytes() > 0 {
+            // The packet that it was for has been taken out.
+            self.lease.set(beyond_own(self.buffer.capacity()));
+        }
+        let believed = match self.room {
+            READ.. => STEP,
+            room => FIRST.max(room * 4),
+        };
+        let step = believed.max(self.buffer.len());
         let room = self.wanted.min(step).max(self.room.max(IDLE));
         let spare = self.buffer.capacity() - self.buffer.len();
         // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
         if spare < room / 4 || spare < self.wanted.min(step) {
+            // A buffer that is still in use is left to its packets, else it may double.
+            let size = (self.buffer.len() + room).max(2 * self.buffer.capacity());
+            ready!(self.poll_lease(beyond_own(size), cx));
             self.buffer.reserve(room);
+            self.size = self.buffer.capacity();
+            self.lease.set(beyond_own(self.size));
+            self.renewed = true;
         }
+        Poll::Ready(())
     }
+
+    fn poll_lease(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.lease.grow(bytes) {
+            let given = self.lease.pool().given();
+            let waiting = self
+                .starving
+                .get_or_insert_with(|| Box::pin(Arc::clone(given).notified_owned()));
+            if waiting.as_mut().poll(cx).is_ready() {
+                self.starving = None;
+            } else if self.lease.grow(bytes) {
+                // Given back just before the waiting began.
+                break;
+            } else {
+                return Poll::Pending;
+            }
+        }
+        if self.starving.take().is_some() {
+            // There may be enough for the next one who waits.
+            self.lease.pool().pass_on();
+        }
+        Poll::Ready(())
+    }
+}
+
+fn beyond_own(size: usize) -> usize {
+    size.saturating_sub(OWN)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod hang_up;
 pub(crate) mod inbox;
 pub(crate) mod outbox;
+pub(crate) mod pool;
 pub(crate) mod scratch;
 pub(crate) mod tls;
 pub(crate) mod transport;

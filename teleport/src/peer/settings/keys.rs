@@ -36,6 +36,8 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.sent", None, |to, node| put(&mut to.limits.sent, read::size(node))),
     key("write_buffer", None, |to, node| put(&mut to.write_buffer, read::size(node))),
     key("max_handlers", None, |to, node| put(&mut to.max_handlers, read::whole_number(node))),
+    key("session_memory", None, |to, node| put(&mut to.session_memory, read::size(node))),
+    key("peer_memory", None, |to, node| put(&mut to.peer_memory, read::size(node))),
     key("announce", None, |to, node| put(&mut to.announce, read::flag(node))),
     key("slow_threshold", Some("slow_comet_duration"), |to, node| put(&mut to.slow_threshold, read::time_limit(node))),
     key("print_bodies", Some("print_body"), |to, node| switch(&mut to.print_bodies, read::flag(node))),
