@@ -54,11 +54,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session", "socket", "status", "uri",
         ],
     ),
+    ("link", &["backoff", "error", "peer", "session"]),
     (
         "registry",
-        &["backoff", "error", "peer", "plugin", "route", "session"],
+        &[
+            "backoff", "error", "link", "peer", "plugin", "route", "session",
+        ],
     ),
-    ("link", &["backoff", "error", "peer", "session"]),
 ];
 
 fn source() -> PathBuf {

@@ -54,12 +54,6 @@ impl Peer {
         self.end(tokio::time::sleep(limit)).await
     }
 
-    /// It closes or is closed: no session begins any more.
-    #[cfg(feature = "registry")]
-    pub(crate) fn is_closed(&self) -> bool {
-        *self.0.stage.borrow() > Stage::Open
-    }
-
     /// Waits until the closing has begun. The end of the peer waits for it to be dropped.
     pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut guard: Guard = self.0.stage.subscribe();

@@ -44,7 +44,6 @@ mod keeper;
 mod links;
 mod list;
 mod member;
-mod pauses;
 mod pool;
 mod rendezvous;
 

@@ -1,12 +1,6 @@
 //! [`Pool`]: sessions to all members of a service.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -16,9 +10,6 @@ use crate::{
     peer::Peer,
     session::{Connection, Session},
 };
-
-/// Tells the pools of a process apart, in the ids of their sessions.
-static POOLS: AtomicU64 = AtomicU64::new(0);
 
 /// Sessions to all members of a service, and a choice among them for each call: a [`Connection`], for generated clients and
 /// for calls by uri.
@@ -145,15 +136,12 @@ impl Drop for Shared {
 
 /// Keeps sessions to the members that `source` names.
 async fn follow(peer: Peer, mut source: impl Discovery, links: Arc<Links>) {
-    let number = POOLS.fetch_add(1, Ordering::Relaxed);
     // Dropping it, and with it this task, ends them all.
     let mut keepers = JoinSet::new();
     while let Some(members) = source.next().await {
         while keepers.try_join_next().is_some() {}
         for address in links.announce(members) {
-            // A peer has one session for each id, and the program may have sessions of its own to this address.
-            let id = format!("pool#{number}/{address}");
-            keepers.spawn(keep(peer.clone(), Arc::clone(&links), address, id));
+            keepers.spawn(keep(peer.clone(), Arc::clone(&links), address));
         }
     }
     // Those who are known stay.

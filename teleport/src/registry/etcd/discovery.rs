@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use etcd_client::{Client, EventType, GetOptions, KeyValue, WatchOptions, WatchStream};
 
-use super::{Failure, LIMIT, PAUSE};
-use crate::registry::{Discovery, Member, pauses::Pauses};
+use super::{Failure, LIMIT, PAUSE, pauses::Pauses};
+use crate::registry::{Discovery, Member};
 
 /// Bytes that one answer of etcd may have: all members of a service with their routes come in one.
 const ANSWER: usize = 64 * 1024 * 1024;

@@ -2,6 +2,7 @@
 
 mod discovery;
 mod failure;
+mod pauses;
 mod registration;
 
 use std::{fmt, time::Duration};

@@ -5,11 +5,11 @@ use std::{fmt, future::pending, sync::Arc, time::Duration};
 use etcd_client::{Client, GetOptions, KeyValue, PutOptions};
 use tokio::{select, sync::watch, task::JoinHandle, time::sleep};
 
-use super::{Failure, LIMIT, PAUSE};
+use super::{Failure, LIMIT, PAUSE, pauses::Pauses};
 use crate::{
     error::Error,
     plugin::{Closing, Hooks, Plugin},
-    registry::{Member, pauses::Pauses},
+    registry::Member,
 };
 
 /// A member of a service, registered in etcd and kept there by a task. Made by
