@@ -185,6 +185,7 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// `bytes` is the whole body with its codec id, `gzip` the header's field: any value but 0 says that it is compressed.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &'a Bytes, gzip: i32) -> Self {
         Self {
             bytes,
@@ -194,6 +195,7 @@ impl<'a> Body<'a> {
     }
 
     /// As [`new`](Self::new), of bytes that live somewhere.
+    #[inline]
     pub(crate) fn borrowed(bytes: &'a [u8], gzip: i32) -> Self {
         Self {
             bytes,
@@ -242,12 +244,14 @@ impl<'a> Body<'a> {
 
     /// The codec id; `None` if there is no body, or its id is 0.
     #[must_use]
+    #[inline]
     pub fn codec(&self) -> Option<CodecId> {
         self.bytes.first().and_then(|byte| CodecId::new(*byte))
     }
 
     /// There is nothing behind the codec id, or not even that.
     #[must_use]
+    #[inline]
     pub fn is_nil(&self) -> bool {
         self.bytes.len() <= 1
     }
@@ -256,6 +260,7 @@ impl<'a> Body<'a> {
     ///
     /// # Errors
     /// It is not a gzip stream, or becomes larger than `limit` bytes.
+    #[inline]
     pub fn inflate(&self, limit: usize) -> Result<Cow<'a, [u8]>, CodecError> {
         let payload = self.bytes.get(1..).unwrap_or_default();
         if self.gzip != 0 && !self.is_nil() {

@@ -62,6 +62,7 @@ impl Context {
         Self(Some(parts))
     }
 
+    #[inline]
     fn parts(&self) -> &Parts {
         match self.0.as_deref() {
             Some(Some(parts)) => parts,
@@ -69,6 +70,7 @@ impl Context {
         }
     }
 
+    #[inline]
     fn parts_mut(&mut self) -> &mut Parts {
         match self.0.as_deref_mut() {
             Some(Some(parts)) => parts,
@@ -84,6 +86,7 @@ impl Context {
         }
     }
 
+    #[inline]
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
         self.parts().scope.as_ref()
     }
@@ -113,6 +116,7 @@ impl Context {
 
     /// The session that the packet came on: pull and push back through it.
     #[must_use]
+    #[inline]
     pub fn session(&self) -> &Session {
         &self.parts().session
     }
@@ -125,6 +129,7 @@ impl Context {
 
     /// The packet's header, as it came or as a plugin has changed it.
     #[must_use]
+    #[inline]
     pub fn header(&self) -> &Header {
         &self.parts().header
     }

@@ -134,6 +134,7 @@ impl PullCtx {
     }
 
     /// The reply is made.
+    #[inline]
     fn end(&self, failure: Option<&Status>, size: usize, text: Option<&str>) {
         self.answered.store(true, Ordering::Relaxed);
         self.reply_size.store(small(size), Ordering::Relaxed);
@@ -147,6 +148,7 @@ impl PullCtx {
         self.end(Some(&status), size, None);
     }
 
+    #[inline]
     fn reply_head(&self) -> ReplyHead<'_> {
         let header = self.header();
         ReplyHead {
@@ -207,6 +209,7 @@ fn log_cause(ctx: &PullCtx, status: &Status) {
 impl Deref for PullCtx {
     type Target = Context;
 
+    #[inline]
     fn deref(&self) -> &Context {
         &self.context
     }

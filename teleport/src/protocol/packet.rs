@@ -185,6 +185,7 @@ pub struct Packet {
 
 impl Packet {
     /// A packet, of the size 0 until [`with_size`](Self::with_size) tells it.
+    #[inline]
     #[must_use]
     pub fn new(header: Header, header_codec: HeaderCodec, body: Bytes) -> Self {
         Self {
@@ -195,23 +196,30 @@ impl Packet {
         }
     }
 
-    /// To be filled.
+    /// All at once: it is too large to be moved about.
     #[inline]
-    pub(super) fn empty(header_codec: HeaderCodec, size: usize) -> Self {
+    pub(super) fn read(
+        header: Header,
+        header_codec: HeaderCodec,
+        body: Bytes,
+        size: usize,
+    ) -> Self {
         Self {
-            header: Header::default(),
+            header,
             header_codec,
-            body: Bytes::new(),
+            body,
             size,
         }
     }
 
     /// Moves it out.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::empty(self.header_codec, 0))
+        let empty = Self::new(Header::default(), self.header_codec, Bytes::new());
+        std::mem::replace(self, empty)
     }
 
     /// Says how many bytes the whole packet had on the wire.
+    #[inline]
     #[must_use]
     pub fn with_size(mut self, size: usize) -> Self {
         self.size = size;
@@ -219,6 +227,7 @@ impl Packet {
     }
 
     /// Bytes of the whole packet on the wire.
+    #[inline]
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -240,12 +249,14 @@ impl Packet {
     }
 
     /// The body, to be read.
+    #[inline]
     #[must_use]
     pub fn body(&self) -> Body<'_> {
         Body::new(&self.body, self.header.gzip)
     }
 
     /// The body's codec id; `None` if there is no body, or its id is 0.
+    #[inline]
     #[must_use]
     pub fn body_codec(&self) -> Option<CodecId> {
         self.body().codec()

@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    Decoded, EncodeError, Header, HeaderCodec, HeaderRef, Limits, Packet, Protocol, ProtocolError,
-    header, reader::Reader,
+    Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Packet, Protocol, ProtocolError, header,
+    reader::Reader,
 };
 use crate::codec::CodecError;
 
@@ -52,7 +52,7 @@ impl Protocol for Standard {
         // A header that cannot be read is told at once: the body it announces may never come.
         let checked = || {
             let owned = Bytes::copy_from_slice(header_bytes);
-            header::decode(header_codec, &owned, &owned, &mut Header::default())
+            header::decode(header_codec, &owned, &owned)
         };
         let Some(body_length) = reader.u32() else {
             checked()?;
@@ -69,13 +69,15 @@ impl Protocol for Standard {
         }
 
         let mut whole: Bytes = src.split_to(size).freeze();
-        // Filled where it is: a packet is too large to be moved about.
-        let mut packet = Packet::empty(header_codec, size);
         let header_bytes = whole.get(LENGTH + 1..head).unwrap_or_default();
-        header::decode(header_codec, header_bytes, &whole, &mut packet.header)?;
+        let header = header::decode(header_codec, header_bytes, &whole)?;
         whole.advance(whole_head);
-        packet.body = whole;
-        Ok(Decoded::Packet(packet))
+        Ok(Decoded::Packet(Packet::read(
+            header,
+            header_codec,
+            whole,
+            size,
+        )))
     }
 
     fn has_farewell(&self) -> bool {

@@ -187,6 +187,7 @@ const ANNOUNCEMENT: &str = "teleport";
 ///
 /// # Errors
 /// No time is left.
+#[inline]
 pub(super) fn inherit(
     options: &mut CallOptions,
     meta: &mut Meta,

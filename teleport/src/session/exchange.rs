@@ -32,6 +32,7 @@ enum Stage<'a> {
 
 impl<'a> Exchange<'a> {
     /// Hands the frame over if there is room for it; `frame` is left empty.
+    #[inline]
     pub(super) fn start(
         session: Held<'a>,
         seq: u64,
@@ -49,16 +50,19 @@ impl<'a> Exchange<'a> {
         Ok(this)
     }
 
+    #[inline]
     pub(super) fn session(&self) -> &Session {
         &self.session
     }
 
     /// The frame is handed over.
+    #[inline]
     pub(super) fn waits_for_reply(&self) -> bool {
         matches!(self.stage, Stage::Waiting)
     }
 
     /// Ready when the frame is handed over.
+    #[inline]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Stage::Blocked(frame, room) = &mut self.stage {
             ready!(room.as_mut().poll(cx));
@@ -69,6 +73,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Ready when the reply has come, or none will.
+    #[inline]
     pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         ready!(self.poll_sent(cx))?;
         let result = match self.session.shared().poll_pull(self.seq, cx.waker()) {
@@ -81,6 +86,7 @@ impl<'a> Exchange<'a> {
         Poll::Ready(result)
     }
 
+    #[inline]
     fn hand_over(&mut self, frame: &mut Vec<u8>, cx: &Context<'_>) -> Result<(), Error> {
         let pull = Frame::Pull {
             seq: self.seq,

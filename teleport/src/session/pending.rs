@@ -60,6 +60,7 @@ impl Pending {
     }
 
     /// Enters a pull. `seq` must be fresh: the session counts it up for each pull.
+    #[inline]
     pub(crate) fn insert(&mut self, seq: u64, waker: Waker) {
         // Half empty, so that replies slightly out of order do not overtake each other.
         if (self.live + 1) * 2 > self.ring.len() {
@@ -71,6 +72,7 @@ impl Pending {
     }
 
     /// Stores a reply. Gives the waker of the task that waits for it, if any does.
+    #[inline]
     pub(crate) fn answer(&mut self, seq: u64, answer: Answer) -> Option<Waker> {
         let Some(entry @ Entry::Waiting(_)) = self.find(seq) else {
             return None;
@@ -85,6 +87,7 @@ impl Pending {
     }
 
     /// Takes the reply of `seq` if it is there, else notes who waits for it.
+    #[inline]
     pub(crate) fn poll(&mut self, seq: u64, waker: &Waker) -> Progress {
         match self.find(seq) {
             None => Progress::Unknown,
@@ -132,6 +135,7 @@ impl Pending {
         self.ring.get_mut(index)
     }
 
+    #[inline]
     fn place(&mut self, seq: u64, entry: Entry) {
         let Some(slot) = self.slot(seq) else {
             self.overtaken.insert(seq, entry);
@@ -158,6 +162,7 @@ impl Pending {
         }
     }
 
+    #[inline]
     fn remove(&mut self, seq: u64) -> Option<Entry> {
         let slot = self.slot(seq)?;
         let removed = if slot.seq == seq && slot.entry.is_some() {

@@ -71,6 +71,7 @@ pub(crate) struct Env {
 
 impl Env {
     /// Plugins or logs want to see the calls of this side.
+    #[inline]
     pub(super) fn is_watched(&self) -> bool {
         self.dispatch.outbound().is_some() || self.dispatch.observer().is_some() || self.log.is_on()
     }
@@ -369,6 +370,7 @@ impl Shared {
     }
 
     /// Whether the packet that is about to be sent has to say that this side understands extensions. Once.
+    #[inline]
     pub(super) fn has_to_announce(&self) -> bool {
         self.env.announce && !self.announced.swap(true, Ordering::Relaxed)
     }
@@ -397,10 +399,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     pub(crate) fn next_pull(&self) -> u64 {
         self.next_pull.fetch_add(1, Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn next_push(&self) -> u64 {
         self.next_push.fetch_add(1, Ordering::Relaxed)
     }
@@ -475,6 +479,7 @@ impl Shared {
     }
 
     /// The reply of a pull, if it is here; `Err` if none will come.
+    #[inline]
     pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Answer>, Closed> {
         let mut state = self.lock();
         match state.pending.poll(seq, waker) {
@@ -521,6 +526,7 @@ impl Shared {
     }
 
     /// A handler starts, and counts as one that runs; if too many do already, or they hold too much, it is to be refused.
+    #[inline]
     pub(crate) fn handler_starts(&self) -> Result<(), &'static str> {
         // SeqCst here, in `handler_ends` and where the phase changes: either the driver sees the count, or the handler
         // sees that the session is no longer open and wakes the driver.
@@ -533,6 +539,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(crate) fn handler_ends(&self) {
         let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
         // Only a session on its way out waits for its handlers.

@@ -13,6 +13,7 @@ const KEEP: usize = 2 * 1024 * 1024;
 /// Lends this thread's buffer, empty, so that encoding a frame allocates nothing and happens under no lock.
 ///
 /// It is taken, not borrowed: a `Serialize` that itself makes a call gets an empty buffer instead of a panic.
+#[inline]
 pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut frame = SCRATCH.take();
     let result = f(&mut frame);
@@ -21,6 +22,7 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 }
 
 /// Keeps a buffer for the next frame of this thread, if it is better than the one there.
+#[inline]
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
     let kept = SCRATCH.take();
     if buffer.capacity() > kept.capacity() && buffer.capacity() <= KEEP {

@@ -17,19 +17,16 @@ pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8
     }
 }
 
-/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`, into an empty one. Its texts share `whole`.
+/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`.
+#[inline]
 pub(super) fn decode(
     codec: HeaderCodec,
     bytes: &[u8],
     whole: &Bytes,
-    header: &mut Header,
-) -> Result<(), ProtocolError> {
+) -> Result<Header, ProtocolError> {
     match codec {
-        HeaderCodec::Json => {
-            *header = json::decode(bytes)?;
-            Ok(())
-        }
-        HeaderCodec::Protobuf => protobuf::decode(bytes, whole, header),
+        HeaderCodec::Json => json::decode(bytes),
+        HeaderCodec::Protobuf => protobuf::decode(bytes, whole),
     }
 }
 
@@ -44,6 +41,7 @@ fn text(part: &[u8], whole: &Bytes) -> ByteString {
 /// Success is what most replies say; there is no need to keep a slice of the buffer for it.
 fn status(part: &[u8], whole: &Bytes) -> ByteString {
     match part {
+        b"" => ByteString::new(),
         b"OK" => ByteString::from_static("OK"),
         part => text(part, whole),
     }
@@ -63,9 +61,7 @@ mod tests {
     }
 
     fn decoded(codec: HeaderCodec, bytes: &Bytes) -> Header {
-        let mut header = Header::default();
-        decode(codec, bytes, bytes, &mut header).unwrap();
-        header
+        decode(codec, bytes, bytes).unwrap()
     }
 
     #[test]

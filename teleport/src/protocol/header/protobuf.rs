@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    super::{Header, HeaderRef, PacketKind, ProtocolError, reader::Reader},
+    super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, reader::Reader},
     status, text,
 };
 
@@ -88,19 +88,6 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) fn decode(
-    bytes: &[u8],
-    whole: &Bytes,
-    header: &mut Header,
-) -> Result<(), ProtocolError> {
-    let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        field(&mut reader, whole, header)
-            .ok_or_else(|| ProtocolError::malformed("the protobuf header cannot be read"))?;
-    }
-    Ok(())
-}
-
 /// The key of a field.
 const fn key(field: u8, wire: u8) -> u64 {
     (field << 3 | wire) as u64
@@ -114,28 +101,56 @@ const STATUS_CODE_KEY: u64 = key(STATUS_CODE, VARINT);
 const STATUS_KEY: u64 = key(STATUS, BYTES);
 
 #[inline]
-fn field(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header) -> Option<()> {
-    match reader.varint()? {
-        SEQ_KEY => header.seq = reader.varint()?,
-        TYPE_KEY => header.kind = PacketKind::from_i32(int32(reader)?),
-        URI_KEY => header.uri = text(slice(reader)?, whole),
-        GZIP_KEY => header.gzip = int32(reader)?,
-        STATUS_CODE_KEY => header.status_code = int32(reader)?,
-        STATUS_KEY => header.status = status(slice(reader)?, whole),
-        key => return other(reader, whole, header, key),
+pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
+    read(bytes, whole).ok_or_else(|| ProtocolError::malformed("the protobuf header cannot be read"))
+}
+
+/// Texts are made of what they are at the end: the last one counts, and making one touches a counter that others share.
+#[inline]
+fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
+    let (mut seq, mut kind, mut gzip, mut status_code) = (0, 0, 0, 0);
+    let (mut uri, mut status_text) = (&[][..], &[][..]);
+    let mut extensions = Extensions::default();
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        match reader.varint()? {
+            SEQ_KEY => seq = reader.varint()?,
+            TYPE_KEY => kind = int32(&mut reader)?,
+            URI_KEY => uri = slice(&mut reader)?,
+            GZIP_KEY => gzip = int32(&mut reader)?,
+            STATUS_CODE_KEY => status_code = int32(&mut reader)?,
+            STATUS_KEY => status_text = slice(&mut reader)?,
+            key => other(&mut reader, whole, &mut extensions, key)?,
+        }
     }
-    Some(())
+    Some(Header {
+        seq,
+        kind: PacketKind::from_i32(kind),
+        uri: text(uri, whole),
+        gzip,
+        status_code,
+        status: status(status_text, whole),
+        timeout_ms: extensions.timeout_ms,
+        meta: extensions.meta,
+    })
+}
+
+/// What the seed does not know.
+#[derive(Default)]
+struct Extensions {
+    timeout_ms: u64,
+    meta: Meta,
 }
 
 /// An extension, somebody else's field, or a mistake.
 #[cold]
-fn other(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header, key: u64) -> Option<()> {
+fn other(reader: &mut Reader<'_>, whole: &Bytes, found: &mut Extensions, key: u64) -> Option<()> {
     let (number, wire) = (key >> 3, (key & 7) as u8);
     match number {
         // A known field in another wire type is a broken header, an unknown field is none of our business.
         0 => None,
         number if number <= u64::from(STATUS) => None,
-        number if number >= TIMEOUT_MS => extension(reader, whole, header, number, wire),
+        number if number >= TIMEOUT_MS => extension(reader, whole, found, number, wire),
         _ => skip(reader, wire),
     }
 }
@@ -144,16 +159,16 @@ fn other(reader: &mut Reader<'_>, whole: &Bytes, header: &mut Header, key: u64) 
 fn extension(
     reader: &mut Reader<'_>,
     whole: &Bytes,
-    header: &mut Header,
+    found: &mut Extensions,
     number: u64,
     wire: u8,
 ) -> Option<()> {
     match (number, wire) {
-        (TIMEOUT_MS, VARINT) => header.timeout_ms = reader.varint()?,
+        (TIMEOUT_MS, VARINT) => found.timeout_ms = reader.varint()?,
         (META, BYTES) => {
             let entry = slice(reader)?;
             if let Some((name, value)) = meta_entry(entry, whole) {
-                header.meta.insert(name, value);
+                found.meta.insert(name, value);
             }
         }
         (_, wire) => skip(reader, wire)?,
@@ -210,14 +225,9 @@ fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &'static [u8]) -> Option<Header> {
-        let mut header = Header::default();
-        let result = decode(bytes, &Bytes::from_static(bytes), &mut header);
-        result.ok().map(|()| header)
-    }
-
     fn seq(bytes: &'static [u8]) -> Option<u64> {
-        read(bytes).map(|header| header.seq)
+        let header = decode(bytes, &Bytes::from_static(bytes));
+        header.ok().map(|header| header.seq)
     }
 
     #[test]
@@ -263,7 +273,7 @@ mod tests {
         assert_eq!(seq(b"\x08\x05\x08\x85\x80\x00"), Some(5));
         assert_eq!(seq(b"\x08\x05\x08\x00"), Some(0));
         let wide = b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f";
-        let header = read(wide).expect("a header");
+        let header = decode(wide, &Bytes::from_static(wide)).expect("a header");
         assert_eq!((header.kind, header.gzip), (PacketKind::Push, -1));
     }
 }
