@@ -194,6 +194,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let again = again || freed;
         self.tick(&shared, cx);
         let turn = TurnEnd {
+            phase,
             again,
             blocked: !self.flush.is_empty(),
             all_out: self.flush.is_empty() && !self.unflushed,

@@ -271,6 +271,8 @@ impl StdError for Closed {
 /// How a turn of the driver was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TurnEnd {
+    /// The phase in which it began.
+    pub(crate) phase: Phase,
     /// There may be more to read.
     pub(crate) again: bool,
     /// The stream does not take what there is.
@@ -717,8 +719,9 @@ impl Shared {
         if turn.all_out && !awaits && self.is_drained(&state) {
             return Next::Drained(state.phase);
         }
-        // What came into the outbox meanwhile is written at once, if it can be.
-        state.awake = turn.again || !state.outbox.is_empty() && !turn.blocked;
+        // What came into the outbox meanwhile is written at once, if it can be. Who changed the phase meanwhile has woken nobody.
+        let written_at_once = !state.outbox.is_empty() && !turn.blocked;
+        state.awake = turn.again || written_at_once || state.phase != turn.phase;
         match state.awake {
             true => Next::GoOn,
             false => Next::Rest,
