@@ -1,10 +1,8 @@
 //! [`Memory`]: what the calls of one session hold, in bytes.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
+use super::sync::{AtomicUsize, Mutex, MutexGuard};
 use crate::socket::pool::{Lease, Pool};
 
 /// So much each session has of its own: however much the others hold, its small calls go on.

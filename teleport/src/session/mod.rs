@@ -14,6 +14,8 @@ pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod log;
 mod memory;
+#[cfg(all(test, shuttle))]
+mod models;
 pub(crate) mod observer;
 mod panics;
 mod pending;

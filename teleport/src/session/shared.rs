@@ -647,6 +647,11 @@ impl Shared {
     pub(super) fn waiting_pulls(&self) -> usize {
         self.lock().pending.waiting()
     }
+
+    #[cfg(all(test, shuttle))]
+    pub(super) fn entered_pulls(&self) -> usize {
+        self.lock().pending.live()
+    }
 }
 
 /// The driver's side.

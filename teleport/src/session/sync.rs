@@ -1,4 +1,4 @@
-//! What the tasks of a session share data with: that of `std` and tokio, and in the models (`--cfg shuttle`)
+//! What the tasks of a session share data with: that of `std` and tokio, and in the models (`models.rs`)
 //! that of a scheduler which tries out in which order they come.
 
 #[cfg(not(all(test, shuttle)))]
