@@ -7,7 +7,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::{TcpSocket, TcpStream},
     runtime::Builder,
+    sync::Notify,
     time::{Instant, sleep, timeout},
 };
 
@@ -685,4 +686,62 @@ async fn silent_sockets_from_one_address_are_few_and_another_address_is_let_in()
         assert_eq!(socket.read(&mut [0; 8]).await.expect("the end"), 0);
     }
     assert_eq!(let_in.load(Ordering::Relaxed), 101);
+}
+
+/// Takes until the test says so to be read.
+#[derive(serde::Serialize)]
+struct Endlessly;
+
+static BEGUN: Notify = Notify::const_new();
+static READ: AtomicBool = AtomicBool::new(false);
+
+impl<'de> serde::Deserialize<'de> for Endlessly {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        BEGUN.notify_one();
+        while !READ.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        serde::de::IgnoredAny::deserialize(from).map(|_| Self)
+    }
+}
+
+struct Reader;
+
+#[pull_controller]
+impl Reader {
+    async fn read(&self, _args: Endlessly) -> u32 {
+        1
+    }
+}
+
+#[test]
+fn a_body_that_takes_long_to_read_holds_up_no_other_session() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        for gzip in [0, 9] {
+            READ.store(false, Ordering::Relaxed);
+            let server = peer(
+                PeerConfig::default(),
+                Reader.into_router().merge(Size.into_router()),
+            );
+            let (other, session) = (neighbour(&server).await, neighbour(&server).await);
+            let reading = tokio::spawn(async move {
+                // Noise, so that it stays large when it is compressed.
+                let numbers: Vec<u64> = (0..200_000_u64)
+                    .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                    .collect();
+                let pull = session.pull::<_, u32>("/reader/read", numbers).gzip(gzip);
+                pull.await.expect("answered")
+            });
+            BEGUN.notified().await;
+            let size = SizeClient::new(&other).of("abc".into()).await;
+            assert_eq!(size.expect("answered"), 3);
+            READ.store(true, Ordering::Relaxed);
+            assert_eq!(reading.await.expect("no panic"), 1);
+        }
+    });
 }

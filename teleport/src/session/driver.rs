@@ -19,6 +19,7 @@ use super::{
     dispatch::BoxFuture,
     farewell::{self, Farewell},
     heartbeat::{self, Due, Pulse},
+    runner::aside,
     shared::{Next, Reason, TurnEnd},
     turn,
 };
@@ -34,6 +35,10 @@ const TURN: Duration = Duration::from_micros(500);
 const READS: usize = 8;
 /// Packets between two looks at the clock. Those that start no handler take time too.
 const GLANCE: u32 = 64;
+/// To read the body of a larger packet takes milliseconds, in which the thread's other connections shall go on; so does a
+/// compressed one far smaller.
+const LONG_READ: usize = 2 * 1024 * 1024;
+const LONG_INFLATE: usize = 16 * 1024;
 /// Replies of one read are handed on together, but no more than so many: they are larger here than on the wire.
 const ANSWERS: usize = 1024;
 /// Within their time limits, so much of a packet must come, and so much of what is to be written must go.
@@ -412,10 +417,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     true => packet.detach(),
                     false => 0,
                 });
-                shared
-                    .env
-                    .dispatch
-                    .inbound(&self.session, packet, &mut self.runner);
+                let long = packet.size() > LONG_READ;
+                let dispatch = &shared.env.dispatch;
+                let (session, runner) = (&self.session, &mut self.runner);
+                match long || packet.header.gzip != 0 && packet.size() > LONG_INFLATE {
+                    true => aside(|| dispatch.inbound(session, packet, runner)),
+                    false => dispatch.inbound(session, packet, runner),
+                }
             }
             PacketKind::Unsupported(kind) => {
                 self.stop_reading(shared, Reason::Unsupported(kind));

@@ -267,9 +267,8 @@ impl Future for Task {
         };
         let start = Instant::now();
         let poll = AssertUnwindSafe(|| running.poll(cx));
-        let polled = if pace.is_slow() && has_other_threads() {
-            // This thread's other tasks, the connection's own among them, go on in another one meanwhile.
-            tokio::task::block_in_place(|| catch_unwind(poll))
+        let polled = if pace.is_slow() {
+            aside(|| catch_unwind(poll))
         } else {
             catch_unwind(poll)
         };
@@ -282,6 +281,14 @@ impl Future for Task {
                 Poll::Ready(())
             }
         }
+    }
+}
+
+/// Does what takes long. This thread's other tasks, the connection's own among them, go on in another one meanwhile.
+pub(super) fn aside<R>(work: impl FnOnce() -> R) -> R {
+    match has_other_threads() {
+        true => tokio::task::block_in_place(work),
+        false => work(),
     }
 }
 
