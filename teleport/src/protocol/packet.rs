@@ -234,6 +234,7 @@ impl Packet {
     }
 
     /// Copies a small packet out of the buffer that it is a slice of, and gives its size; 0 if it is not small.
+    #[cold]
     pub(crate) fn detach(&mut self) -> usize {
         let header = &mut self.header;
         let texts = header.uri.len() + header.status.len();

@@ -522,6 +522,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Bytes have come: of a packet that is not whole, or of another one by now.
+    #[inline]
     fn look_at_packet(&mut self, now: Instant) {
         let here = self.inbox.begun();
         if self

@@ -161,6 +161,7 @@ pub(crate) fn send_status_now(session: &Session, head: ReplyHead<'_>, status: &S
 
 /// A reply that would have to wait for room becomes status 500 instead if too much is held already: who reads none of them
 /// could ask for more and more.
+#[cold]
 pub(crate) fn or_give_up(session: &Session, head: ReplyHead<'_>, sent: &mut Sent) {
     if sent.leftover.is_none() || session.shared().memory.has_room() {
         return;

@@ -192,6 +192,7 @@ impl Runner {
     }
 
     /// Moves a handler of so many bytes to a task of its own. From now on what it holds is counted.
+    #[inline(never)]
     fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: ReusableBoxFuture<'static, ()>) {
         pace.running.fetch_add(1, Ordering::Relaxed);
         let pinned = (self.detached == 0).then(|| {

@@ -165,15 +165,20 @@ impl Inbox {
         if spare < room / 4 || spare < self.wanted.min(step) {
             // A buffer that is still in use is left to its packets, else it may double.
             let size = (self.buffer.len() + room).max(2 * self.buffer.capacity());
-            ready!(self.poll_lease(beyond_own(size), cx));
+            if size > OWN {
+                ready!(self.poll_lease(beyond_own(size), cx));
+            }
             self.buffer.reserve(room);
             self.size = self.buffer.capacity();
-            self.lease.set(beyond_own(self.size));
+            if self.lease.bytes() > 0 {
+                self.lease.set(beyond_own(self.size));
+            }
             self.renewed = true;
         }
         Poll::Ready(())
     }
 
+    #[cold]
     fn poll_lease(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         while !self.lease.grow(bytes) {
             let given = self.lease.pool().given();
