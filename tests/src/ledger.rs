@@ -121,6 +121,7 @@ impl Ledger {
         let mut books = self.books();
         let is_young = |entry: &Entry| entry.ended.is_none_or(|(_, end)| end.elapsed() < age);
         books.calls.retain(|_, entry| is_young(entry));
+        books.calls.shrink_to_fit();
         books.calls.len()
     }
 }

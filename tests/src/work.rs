@@ -101,7 +101,7 @@ enum Kind {
     Plain,
 }
 
-/// A call in the books, which ends at the latest when it is dropped.
+/// A call in the books, which ends at the latest when it is dropped: it was given up, or is a push on its way.
 struct Guarded<'a> {
     ledger: &'a Ledger,
     id: u64,
@@ -123,18 +123,25 @@ impl<'a> Guarded<'a> {
 
     /// The pull has ended. Gives its error.
     fn ends(mut self, result: Result<(u64, String), Error>) -> Result<(), Error> {
-        self.ended = true;
         let error = match result {
             Ok((id, text)) => {
                 if id != self.id || text != written(self.id, self.len) {
                     let what = format_args!("call {}: the reply of {id} came", self.id);
                     self.ledger.violation(what);
                 }
+                self.ended = true;
                 self.ledger.ends(self.id, Verdict::Once, "answered");
                 return Ok(());
             }
             Err(error) => error,
         };
+        self.fails(&error);
+        Err(error)
+    }
+
+    /// What the error says about the handler has to be true. Gives its code.
+    fn fails(mut self, error: &Error) -> i32 {
+        self.ended = true;
         let verdict = match (error.code(), self.kind) {
             (code::WRITE_FAILED, _) | (code::UNAVAILABLE, Kind::Plain) => Verdict::Never,
             (code::CONNECTION_CLOSED | code::TIMED_OUT | code::GATEWAY_TIMEOUT, _)
@@ -147,15 +154,15 @@ impl<'a> Guarded<'a> {
                 Verdict::AtMostOnce
             }
         };
-        self.ledger.ends(self.id, verdict, &error);
-        Err(error)
+        self.ledger.ends(self.id, verdict, error);
+        error.code()
     }
 }
 
 impl Drop for Guarded<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.ledger.ends(self.id, Verdict::AtMostOnce, "given up");
+            self.ledger.ends(self.id, Verdict::AtMostOnce, "nothing");
         }
     }
 }
@@ -192,22 +199,10 @@ pub async fn call<C: Connection>(
     let kind = dice.within(0..10);
     if kind == 0 {
         let client = WorkPushClient::new(connection).options(options);
+        let call = Guarded::new(ledger, id, len, Kind::Plain);
         return match client.note(id, written(id, len)).await {
-            Ok(()) => {
-                ledger.ends(id, Verdict::AtMostOnce, "sent");
-                code::OK
-            }
-            Err(error) => {
-                let verdict = match error.code() {
-                    code::WRITE_FAILED => Verdict::Never,
-                    _ => {
-                        ledger.violation(format_args!("push {id}: it failed with {error:?}"));
-                        Verdict::AtMostOnce
-                    }
-                };
-                ledger.ends(id, verdict, &error);
-                error.code()
-            }
+            Ok(()) => code::OK,
+            Err(error) => call.fails(&error),
         };
     }
     if dice.percent(20) {
