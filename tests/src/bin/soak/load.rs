@@ -31,8 +31,8 @@ const SCALE: Scale = Scale {
 };
 
 /// Who calls over each link, over the server's sessions, and how many open sessions of their own.
-const CALLERS: usize = 4;
-const CALLERS_BACK: usize = 8;
+const CALLERS: usize = 16;
+const CALLERS_BACK: usize = 24;
 const OPENERS: usize = 6;
 
 /// After a round, calls come to their end within this time.
