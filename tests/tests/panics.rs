@@ -758,6 +758,48 @@ fn a_handler_that_blocks_its_thread_holds_up_no_other_connection_and_soon_not_it
     });
 }
 
+#[test]
+fn handlers_that_block_take_a_bounded_number_of_threads_and_are_all_answered() {
+    const CALLS: usize = 200;
+    let runtime = runtime(2);
+    let (begun, mut waiting) = mpsc::unbounded_channel();
+    let (go, gone) = std::sync::mpsc::channel();
+    let go_on = gone.into();
+    let blocks = Blocks { begun, go: go_on };
+    let session = runtime.block_on(async {
+        let Pair { session, .. } = pair(blocks.into_router(), Router::new()).await;
+        session
+    });
+    // Until it is known for what it does.
+    for _ in 0..4 {
+        let client = BlocksClient::new(&session);
+        let call = runtime.spawn(async move { client.long().await });
+        waiting.blocking_recv().expect("it blocks");
+        go.send(()).expect("it waits");
+        runtime.block_on(call).expect("no panic").expect("answered");
+    }
+    let calls: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let client = BlocksClient::new(&session);
+            runtime.spawn(async move { client.long().await })
+        })
+        .collect();
+    // 64 threads are taken, and then those that would read go without.
+    for _ in 0..64 {
+        waiting.blocking_recv().expect("it blocks");
+    }
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    assert!(threads < 150, "{threads} threads");
+    for _ in 0..CALLS {
+        go.send(()).expect("it waits");
+    }
+    runtime.block_on(async {
+        for call in calls {
+            call.await.expect("no panic").expect("answered");
+        }
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_never_ends_is_left_behind_and_one_that_can_be_stopped_is_not() {
     struct Never(mpsc::UnboundedSender<&'static str>);

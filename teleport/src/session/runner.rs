@@ -30,11 +30,19 @@ const LONG: u32 = 16;
 /// (the thread may have been preempted) does not.
 const SLOW: u32 = 24;
 const MOST: u32 = 128;
+/// A route whose polls take longer than this on average gives its thread's other tasks away. For less that is not worth a thread: on
+/// a busy machine many polls look long only because the system has let others run meanwhile.
+const HEAVY: Duration = Duration::from_millis(1);
+/// So many threads may be taken for that at a time, in the whole process. Each keeps buffers of its own, and the runtime has
+/// 512 of them for all purposes.
+const ASIDE: usize = 64;
 
 /// What a route's handlers do: how long they hold the thread, learnt from the calls so far, and how many run.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     score: AtomicU32,
+    /// A moving average of what polls take, in microseconds.
+    average: AtomicU32,
     /// Those that are in tasks of their own.
     running: AtomicUsize,
 }
@@ -42,6 +50,10 @@ pub(crate) struct Pace {
 impl Pace {
     fn is_slow(&self) -> bool {
         self.score.load(Ordering::Relaxed) >= SLOW
+    }
+
+    fn is_heavy(&self) -> bool {
+        Duration::from_micros(self.average.load(Ordering::Relaxed).into()) >= HEAVY
     }
 
     /// How many of them run.
@@ -57,6 +69,12 @@ impl Pace {
                 .store((score + LONG).min(MOST), Ordering::Relaxed);
         } else if score > 0 {
             self.score.store(score - 1, Ordering::Relaxed);
+        }
+        let average = self.average.load(Ordering::Relaxed);
+        let micros = u32::try_from(poll.as_micros()).unwrap_or(u32::MAX);
+        if average > 0 || poll > LONG_POLL {
+            self.average
+                .store(average - average / 8 + micros / 8, Ordering::Relaxed);
         }
     }
 }
@@ -268,7 +286,7 @@ impl Future for Task {
         };
         let start = Instant::now();
         let poll = AssertUnwindSafe(|| running.poll(cx));
-        let polled = if pace.is_slow() {
+        let polled = if pace.is_heavy() {
             aside(|| catch_unwind(poll))
         } else {
             catch_unwind(poll)
@@ -285,9 +303,26 @@ impl Future for Task {
     }
 }
 
-/// Does what takes long. This thread's other tasks, the connection's own among them, go on in another one meanwhile.
+/// Does what takes long. This thread's other tasks, the connection's own among them, go on in another one meanwhile, if there is
+/// one to be had.
 pub(super) fn aside<R>(work: impl FnOnce() -> R) -> R {
-    match has_other_threads() {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+    /// One of the threads.
+    struct Taken;
+
+    impl Drop for Taken {
+        fn drop(&mut self) {
+            TAKEN.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    if !has_other_threads() {
+        return work();
+    }
+    let before = TAKEN.fetch_add(1, Ordering::Relaxed);
+    let _taken = Taken;
+    match before < ASIDE {
         true => tokio::task::block_in_place(work),
         false => work(),
     }
@@ -370,5 +405,26 @@ mod tests {
             pace.note(Duration::ZERO);
         }
         assert!(!pace.is_slow());
+    }
+
+    #[test]
+    fn a_route_is_heavy_if_its_polls_are_and_not_if_some_of_them_look_so() {
+        let pace = Pace::default();
+        for number in 0..1000 {
+            let interrupted = number % 10 == 0;
+            pace.note(if interrupted { HEAVY * 2 } else { HEAVY / 100 });
+            assert!(!pace.is_heavy());
+        }
+        assert!(pace.is_slow());
+        for _ in 0..8 {
+            pace.note(HEAVY * 3);
+        }
+        assert!(pace.is_heavy());
+        for _ in 0..100 {
+            pace.note(HEAVY / 100);
+        }
+        assert!(!pace.is_heavy());
+        pace.note(Duration::MAX);
+        assert!(pace.is_heavy(), "and no number is too large");
     }
 }
