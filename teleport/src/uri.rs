@@ -165,11 +165,11 @@ fn check_port(port: &str) -> Result<(), Kind> {
     let digits = match port.strip_prefix(':') {
         Some(digits) => digits,
         None if port.is_empty() => port,
-        None => return Err(Kind::Port(port.to_owned())),
+        None => return Err(Kind::Port(shortened(port))),
     };
     match digits.bytes().all(|byte| byte.is_ascii_digit()) {
         true => Ok(()),
-        false => Err(Kind::Port(port.to_owned())),
+        false => Err(Kind::Port(shortened(port))),
     }
 }
 
@@ -285,10 +285,20 @@ impl Kind {
 impl UriError {
     fn new(uri: &str, kind: Kind) -> Self {
         Self {
-            uri: uri.to_owned(),
+            uri: shortened(uri),
             kind,
         }
     }
+}
+
+/// The message goes back to who sent the uri, which may be as long as a packet.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 1000;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}...", text.get(..end.unwrap_or(0)).unwrap_or_default())
 }
 
 impl fmt::Display for UriError {
@@ -513,6 +523,16 @@ mod tests {
         ];
         for (prefix, route, expected) in table {
             assert_eq!(join(prefix, route), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_uri_is_shortened_in_its_error() {
+        for start in ["/%zz", "//host:"] {
+            let uri = format!("{start}{}", "ö".repeat(10_000));
+            let error = Uri::parse(&uri).unwrap_err().to_string();
+            assert!(error.len() < 3000, "{error}");
+            assert!(error.contains("öö...\""), "{error}");
         }
     }
 
