@@ -112,7 +112,7 @@ pub fn join(prefix: &str, route: &str) -> String {
             joined.push_str(part);
         }
     }
-    if route.ends_with('/') && route.len() > 1 {
+    if route.ends_with('/') && route.contains(|char| char != '/') {
         joined.push('/');
     }
     joined
@@ -520,6 +520,8 @@ mod tests {
             ("/g/", "a", "/g/a"),
             ("g", "", "/g"),
             ("/g/h", "/a/", "/g/h/a/"),
+            ("g", "//", "/g"),
+            ("", "//", ""),
         ];
         for (prefix, route, expected) in table {
             assert_eq!(join(prefix, route), expected);
