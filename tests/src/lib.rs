@@ -1,6 +1,6 @@
 //! What the tests share: the recordings of a Go peer, the routes that it served, peers that are connected by a pipe,
-//! handlers that wait for the test's word, certificates, what is logged, connections that break, and calls whose outcome is
-//! checked whatever happens to them.
+//! handlers that wait for the test's word, certificates, what is logged, connections that break, calls whose outcome is
+//! checked whatever happens to them, and what the fuzzers run.
 
 pub mod authority;
 pub mod capture;
@@ -8,6 +8,7 @@ pub mod contract;
 pub mod dice;
 pub mod door;
 pub mod faulty;
+pub mod fuzz;
 pub mod gate;
 pub mod ledger;
 pub mod log;

@@ -11,7 +11,7 @@ mod read;
 mod toml;
 mod yaml;
 
-use std::path::Path;
+use std::{ffi::OsString, path::Path};
 
 use self::file::Format;
 use super::PeerConfig;
@@ -121,7 +121,16 @@ impl PeerConfig {
     /// # Errors
     /// A variable is misspelt, or its value is wrong; the [source](std::error::Error::source) of the error names it.
     pub fn with_env(self) -> Result<Self, Error> {
-        env::overlay(self, std::env::vars_os())
+        self.with_vars(std::env::vars_os())
+    }
+
+    /// For tests, which must not touch the environment.
+    #[doc(hidden)]
+    pub fn with_vars(
+        self,
+        vars: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        env::overlay(self, vars.into_iter())
             .map_err(|error| Error::read_config(error, "the environment"))
     }
 }
