@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use allocation_counter::measure;
+use bytes::Bytes;
 use teleport::{
     CodecId, Peer, PeerBuilder, PeerConfig, Plugin, PullController, PullCtx, PushController,
     Session, plugins::Statistics, pull_controller, push_controller,
@@ -44,6 +45,23 @@ impl Sink {
     async fn put(&self, _two: Two) {}
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Picture {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    data: Bytes,
+}
+
+struct Pictures;
+
+#[pull_controller]
+impl Pictures {
+    async fn echo(&self, picture: Picture) -> Picture {
+        picture
+    }
+}
+
 const CALLS: u64 = 1000;
 
 struct Bench {
@@ -72,6 +90,7 @@ impl Bench {
         let server = server
             .routes(Calc.into_router())
             .routes(Sink.into_router())
+            .routes(Pictures.into_router())
             .build()
             .expect("a peer");
         let client = client.build().expect("a peer");
@@ -168,6 +187,28 @@ fn a_time_limit_costs_a_timer_a_scope_and_the_boxes_of_the_long_way() {
         pull.await.expect("answered");
     });
     at_most(5.0, found);
+}
+
+/// There and back, through both sides.
+#[test]
+fn a_large_body_takes_no_memory_but_that_which_the_last_one_has_left() {
+    const LEN: usize = 1024 * 1024;
+    let bench = Bench::new(CodecId::PROTOBUF, None);
+    let pictures = PicturesClient::new(&bench.session);
+    let picture = Picture {
+        name: "a large one".to_owned(),
+        data: Bytes::from(vec![7; LEN]),
+    };
+    let calls = async || {
+        for _ in 0..10 {
+            let answer = pictures.echo(picture.clone()).await.expect("answered");
+            assert!(answer == picture);
+        }
+    };
+    bench.runtime.block_on(calls());
+    let counted = measure(|| bench.runtime.block_on(calls()));
+    let bytes = counted.bytes_total / 10;
+    assert!(bytes < LEN as u64 / 32, "{bytes} bytes for each call");
 }
 
 /// Has one hook.

@@ -1,11 +1,11 @@
 //! Values as bodies: which codec, compressed or not, with or without a codec id.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, mem};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{CodecError, CodecId, Codecs, gzip, json, lenient, nil, text, zero};
+use super::{CodecError, CodecId, Codecs, Parts, gzip, json, lenient, nil, text, zero};
 
 /// What a value is as a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,20 @@ pub trait Encode {
     /// # Errors
     /// [`is_unsupported`](CodecError::is_unsupported) if `codec` cannot carry such a value.
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// As [`encode`](Self::encode), for values that have large pieces of what they become in memory already: those are
+    /// shared. It is asked before `encode`, which it calls by default.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        self.encode(codec, codecs, out.copied())
+    }
 }
 
 /// A value that can be read from a body; the counterpart of [`Encode`].
@@ -159,6 +173,11 @@ impl Encode for Raw {
     /// Appends all bytes, with the id.
     fn encode(&self, _: CodecId, _: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         out.extend_from_slice(&self.0);
+        Ok(())
+    }
+
+    fn encode_parts(&self, _: CodecId, _: &Codecs, out: &mut Parts) -> Result<(), CodecError> {
+        out.share(self.0.clone());
         Ok(())
     }
 }
@@ -298,20 +317,23 @@ pub(crate) fn encode_body(
     choice: Choice,
     gzip: i32,
     codecs: &Codecs,
-    out: &mut Vec<u8>,
-) -> Result<Option<CodecId>, CodecError> {
+    out: &mut Parts,
+) -> Result<(), CodecError> {
     match value.body_kind() {
         BodyKind::Nil => {
             if let Some(codec) = choice.nil {
                 known(codec, codecs)?;
-                out.push(codec.as_byte());
+                out.copied().push(codec.as_byte());
             }
-            Ok(choice.nil)
+            Ok(())
         }
         BodyKind::Raw => {
-            let start = out.len();
-            value.encode(value.fallback_codec(), codecs, out)?;
-            Ok(out.get(start).and_then(|byte| CodecId::new(*byte)))
+            let start = out.mark();
+            let result = value.encode_parts(value.fallback_codec(), codecs, out);
+            if result.is_err() {
+                out.truncate(start);
+            }
+            result
         }
         BodyKind::Value => {
             let codec = match choice.explicit {
@@ -321,11 +343,9 @@ pub(crate) fn encode_body(
             };
             match encode_value(value, codec, gzip, codecs, out) {
                 Err(error) if error.is_unsupported() && choice.explicit.is_none() => {
-                    let fallback = value.fallback_codec();
-                    encode_value(value, fallback, gzip, codecs, out)?;
-                    Ok(Some(fallback))
+                    encode_fallback(value, gzip, codecs, out)
                 }
-                result => result.map(|()| Some(codec)),
+                result => result,
             }
         }
     }
@@ -350,7 +370,10 @@ pub fn append_body(
         default: value.fallback_codec(),
         nil: codec,
     };
-    encode_body(value, choice, gzip, codecs, out).map(drop)
+    let mut parts = Parts::from(mem::take(out));
+    let result = encode_body(value, choice, gzip, codecs, &mut parts);
+    *out = parts.into_vec();
+    result
 }
 
 fn known(codec: CodecId, codecs: &Codecs) -> Result<(), CodecError> {
@@ -360,19 +383,34 @@ fn known(codec: CodecId, codecs: &Codecs) -> Result<(), CodecError> {
     }
 }
 
+#[cold]
+fn encode_fallback(
+    value: &(impl Encode + ?Sized),
+    gzip: i32,
+    codecs: &Codecs,
+    out: &mut Parts,
+) -> Result<(), CodecError> {
+    encode_value(value, value.fallback_codec(), gzip, codecs, out)
+}
+
+#[inline]
 fn encode_value(
     value: &(impl Encode + ?Sized),
     codec: CodecId,
     gzip: i32,
     codecs: &Codecs,
-    out: &mut Vec<u8>,
+    out: &mut Parts,
 ) -> Result<(), CodecError> {
-    let start = out.len();
-    out.push(codec.as_byte());
-    let result = value.encode(codec, codecs, out).and_then(|()| match gzip {
-        0 => Ok(()),
-        level => gzip::deflate_tail(out, start + 1, level),
-    });
+    let start = out.mark();
+    let copied = out.copied();
+    copied.push(codec.as_byte());
+    let payload = copied.len();
+    let result = match gzip {
+        0 => value.encode_parts(codec, codecs, out),
+        level => value
+            .encode(codec, codecs, copied)
+            .and_then(|()| gzip::deflate_tail(copied, payload, level)),
+    };
     if result.is_err() {
         out.truncate(start);
     }
@@ -384,8 +422,9 @@ mod tests {
     use super::*;
 
     fn body(value: impl Encode, choice: Choice, gzip: i32) -> Vec<u8> {
-        let mut out = b"before".to_vec();
+        let mut out = Parts::from(b"before".to_vec());
         encode_body(&value, choice, gzip, &Codecs::new(), &mut out).unwrap();
+        let mut out = out.into_vec();
         assert!(out.starts_with(b"before"));
         out.split_off(6)
     }
@@ -420,10 +459,10 @@ mod tests {
             explicit: Some(CodecId::PROTOBUF),
             ..default(CodecId::JSON)
         };
-        let mut out = b"before".to_vec();
+        let mut out = Parts::from(b"before".to_vec());
         let error = encode_body(&[1], choice, 0, &Codecs::new(), &mut out).unwrap_err();
         assert!(error.is_unsupported());
-        assert_eq!(out, b"before");
+        assert_eq!(out.mark(), Parts::from(b"before".to_vec()).mark());
         let unknown = Choice {
             explicit: CodecId::new(b'x'),
             ..choice

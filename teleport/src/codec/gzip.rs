@@ -3,37 +3,69 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Read, Write},
+    io::{self, Read},
 };
 
-use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
+use flate2::{
+    Compress, CompressError, Compression, Crc, FlushCompress, Status, bufread::GzDecoder,
+};
 
 use super::CodecError;
 
 /// Compresses `out[start..]` in place.
 pub(super) fn deflate_tail(out: &mut Vec<u8>, start: usize, level: i32) -> Result<(), CodecError> {
     let level = compression(level)?;
-    let failed = |error: io::Error| CodecError::encode(format!("gzip: {error}"));
     PLAIN.with_borrow_mut(|plain| {
         plain.clear();
         plain.extend_from_slice(out.get(start..).unwrap_or_default());
         out.truncate(start);
-        let mut encoder = GzEncoder::new(&mut *out, level);
-        encoder.write_all(plain).map_err(failed)?;
-        encoder.finish().map_err(failed)?;
+        let result = deflate(plain, level, out);
         if plain.capacity() > KEEP {
             *plain = Vec::new();
         }
-        Ok(())
+        result.map_err(|error| CodecError::encode(format!("gzip: {error}")))
     })
 }
 
 thread_local! {
     static PLAIN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static DEFLATER: Cell<Option<(Compression, Compress)>> = const { Cell::new(None) };
 }
 
 /// A thread keeps a buffer of at most this size.
 const KEEP: usize = 64 * 1024;
+
+/// Appends a gzip stream of one member. A thread uses its compressor again, which is large: to make one costs more than to
+/// compress a small body.
+fn deflate(plain: &[u8], level: Compression, out: &mut Vec<u8>) -> Result<(), CompressError> {
+    let mut deflater = match DEFLATER.take() {
+        Some((kept, mut deflater)) if kept == level => {
+            deflater.reset();
+            deflater
+        }
+        _ => Compress::new(level, false),
+    };
+    // No flags, no time, no word about the effort, an unknown system.
+    out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+    let mut rest = plain;
+    loop {
+        out.reserve((rest.len() / 4).max(256));
+        let before = deflater.total_in();
+        let status = deflater.compress_vec(rest, out, FlushCompress::Finish)?;
+        // It has not read more than it was given.
+        let read = usize::try_from(deflater.total_in() - before).unwrap_or(usize::MAX);
+        rest = rest.get(read..).unwrap_or_default();
+        if status == Status::StreamEnd {
+            break;
+        }
+    }
+    let mut crc = Crc::new();
+    crc.update(plain);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&crc.amount().to_le_bytes());
+    DEFLATER.set(Some((level, deflater)));
+    Ok(())
+}
 
 /// The levels of the seed: -1 is the default, -2 (Huffman only, which flate2 does not offer) the fastest.
 fn compression(level: i32) -> Result<Compression, CodecError> {
@@ -137,6 +169,10 @@ fn has_header(payload: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+
     use super::*;
 
     fn deflated(plain: &[u8], level: i32) -> Vec<u8> {
@@ -162,6 +198,23 @@ mod tests {
         }
         assert!(deflate_tail(&mut vec![1], 0, 10).unwrap_err().is_encode());
         assert!(deflate_tail(&mut vec![1], 0, -3).unwrap_err().is_encode());
+    }
+
+    #[test]
+    fn bodies_one_after_the_other_know_nothing_of_each_other() {
+        let random: Vec<u8> = (0..100_000_u32)
+            .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        for level in [1, 9, 9, 1] {
+            for plain in [&random[..], b"short", b"", &random[..70_000], &[7; 50_000]] {
+                let stream = deflated(plain, level);
+                assert!(inflate(&stream, 1 << 20).unwrap() == plain);
+                assert!(
+                    stream == deflated(plain, level),
+                    "the same text, the same bytes"
+                );
+            }
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) use self::{
 };
 /// The crate that [`Codec`] is written with: serde's traits as trait objects.
 pub use erased_serde;
+pub use teleport_parts::{Mark, Parts};
 
 pub use self::{
     body::{Body, BodyKind, Decode, Encode, Raw, append_body},

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode, protobuf};
+use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode, Parts, protobuf};
 
 /// Asks about `T`.
 #[derive(Debug)]
@@ -171,6 +171,19 @@ impl<T: Serialize + Message> Encode for BothBody<'_, T> {
             <T as Encode>::encode(self.0, codec, codecs, out)
         }
     }
+
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        if codec == CodecId::PROTOBUF {
+            protobuf::write_parts(self.0, codec, codecs, out)
+        } else {
+            <T as Encode>::encode_parts(self.0, codec, codecs, out)
+        }
+    }
 }
 
 /// A borrowed value that is [`Encode`] itself.
@@ -189,6 +202,15 @@ impl<T: Encode> Encode for PlainBody<'_, T> {
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         self.0.encode(codec, codecs, out)
     }
+
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        self.0.encode_parts(codec, codecs, out)
+    }
 }
 
 /// A borrowed prost message.
@@ -206,6 +228,15 @@ impl<T: Message> Encode for MessageBody<'_, T> {
 
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         protobuf::write(self.0, codec, codecs, out)
+    }
+
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        protobuf::write_parts(self.0, codec, codecs, out)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode};
+use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode, Parts};
 
 /// A prost message as the arguments or the result of an untyped call. Generated clients and handlers take messages as
 /// they are.
@@ -37,6 +37,15 @@ impl<M: Message> Encode for Protobuf<M> {
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         write(&self.0, codec, codecs, out)
     }
+
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        write_parts(&self.0, codec, codecs, out)
+    }
 }
 
 impl<M: Message + Default> Decode for Protobuf<M> {
@@ -61,6 +70,27 @@ pub(super) fn write<M: Message>(
     }
     out.reserve(message.encoded_len());
     message.encode_raw(out);
+    Ok(())
+}
+
+/// As [`write`], with large fields of the type `Bytes` shared.
+pub(super) fn write_parts<M: Message>(
+    message: &M,
+    codec: CodecId,
+    codecs: &Codecs,
+    out: &mut Parts,
+) -> Result<(), CodecError> {
+    if codec != CodecId::PROTOBUF {
+        return Err(refuse(codec, codecs));
+    }
+    let len = message.encoded_len();
+    if len < Parts::SHARE {
+        let out = out.copied();
+        out.reserve(len);
+        message.encode_raw(out);
+    } else {
+        message.encode_raw(out);
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use bytestring::ByteString;
 use super::{Context, Counted, known_codec, small};
 use crate::{
     codec::{CodecId, probe::EncodeAs},
-    protocol::{HeaderCodec, Packet},
+    protocol::{HeaderCodec, Packet, Parts},
     session::{
         Session, discard, farewell,
         reply::{self, ReplyHead},
@@ -89,7 +89,7 @@ impl PullCtx {
         &self,
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Parts> {
         let session = self.session();
         let (mut sent, mut failure) = match &result {
             Ok(value) => {

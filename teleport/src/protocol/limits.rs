@@ -17,13 +17,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Takes a packet back, which begins at `start`, if it is over the limit.
-    pub(crate) fn check_sent(&self, start: usize, frame: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let size = frame.len().saturating_sub(start);
+    /// Says no to a packet of this size.
+    pub(crate) fn check_sent(&self, size: usize) -> Result<(), EncodeError> {
         if size <= self.sent {
             return Ok(());
         }
-        frame.truncate(start);
         Err(EncodeError::over_limit(size, self.sent))
     }
 }

@@ -11,6 +11,8 @@ mod packet;
 mod reader;
 mod standard;
 
+use std::mem;
+
 use bytes::BytesMut;
 
 pub use self::{
@@ -21,6 +23,7 @@ pub use self::{
     standard::Standard,
 };
 use crate::codec::CodecError;
+pub use crate::codec::{Mark, Parts};
 
 /// A packet format.
 ///
@@ -47,6 +50,28 @@ pub trait Protocol: Send + Sync + 'static {
         body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
         dst: &mut Vec<u8>,
     ) -> Result<(), EncodeError>;
+
+    /// As [`encode`](Self::encode), for bodies of which large pieces need not be copied: `body` appends the complete body to
+    /// the parts that it is given. This is what a session calls. By default the body is copied for `encode`; a format that
+    /// takes a body as it is should not do so.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_parts(
+        &self,
+        header: HeaderRef<'_>,
+        header_codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Parts) -> Result<(), CodecError>,
+        dst: &mut Parts,
+    ) -> Result<(), EncodeError> {
+        let mut copied = |out: &mut Vec<u8>| {
+            let mut parts = Parts::from(mem::take(out));
+            let result = body(&mut parts);
+            *out = parts.into_vec();
+            result
+        };
+        self.encode(header, header_codec, &mut copied, dst.copied())
+    }
 
     /// Whether a side that closes a session may say so in a packet of its own: a reply with the highest number there is, which
     /// nobody waits for. If so, calls that cross the closing fail as not sent (100) instead of unanswered (101). Say yes if

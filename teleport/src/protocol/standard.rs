@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Packet, Protocol, ProtocolError, header,
-    reader::Reader,
+    Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Packet, Parts, Protocol, ProtocolError,
+    header, reader::Reader,
 };
 use crate::codec::CodecError;
 
@@ -92,7 +92,33 @@ impl Protocol for Standard {
         dst: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         let start = dst.len();
-        let result = append(header, header_codec, body, dst);
+        let result = append_head(header, header_codec, dst).and_then(|()| {
+            let before = dst.len();
+            body(dst)?;
+            let len = dst.len() - before;
+            patch(dst, before - LENGTH, len)
+        });
+        if result.is_err() {
+            dst.truncate(start);
+        }
+        result
+    }
+
+    fn encode_parts(
+        &self,
+        header: HeaderRef<'_>,
+        header_codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Parts) -> Result<(), CodecError>,
+        dst: &mut Parts,
+    ) -> Result<(), EncodeError> {
+        let start = dst.mark();
+        let result = append_head(header, header_codec, dst.copied()).and_then(|()| {
+            let length = dst.copied().len() - LENGTH;
+            let before = dst.len();
+            body(dst)?;
+            let len = dst.len() - before;
+            patch(dst.copied(), length, len)
+        });
         if result.is_err() {
             dst.truncate(start);
         }
@@ -100,27 +126,25 @@ impl Protocol for Standard {
     }
 }
 
-fn append(
+/// Appends all that comes before the body, the length of which is left open.
+#[inline(always)]
+fn append_head(
     header: HeaderRef<'_>,
     header_codec: HeaderCodec,
-    body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
     dst: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = dst.len();
     dst.extend_from_slice(&[0; LENGTH]);
     dst.push(header_codec.as_byte());
     header::encode(header_codec, header, dst);
-    patch(dst, start)?;
-
-    let start = dst.len();
+    let len = dst.len() - start - LENGTH;
+    patch(dst, start, len)?;
     dst.extend_from_slice(&[0; LENGTH]);
-    body(dst)?;
-    patch(dst, start)
+    Ok(())
 }
 
-/// Writes the length of all behind the field at `at` into it.
-fn patch(dst: &mut [u8], at: usize) -> Result<(), EncodeError> {
-    let len = dst.len() - at - LENGTH;
+/// Writes a length into its field at `at`.
+fn patch(dst: &mut [u8], at: usize, len: usize) -> Result<(), EncodeError> {
     let value = u32::try_from(len).map_err(|_| EncodeError::too_long(len))?;
     if let Some(field) = dst.get_mut(at..at + LENGTH) {
         field.copy_from_slice(&value.to_be_bytes());

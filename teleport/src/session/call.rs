@@ -1,19 +1,19 @@
 //! What pulls and pushes share: their options, and how their frames are made.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use super::{CallCtx, Session, scope::Scope, shared::Shared};
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
     error::Error,
-    protocol::{Header, HeaderCodec, HeaderRef, Meta, PacketKind},
+    protocol::{Header, HeaderCodec, HeaderRef, Mark, Meta, PacketKind, Parts},
     status::Status,
 };
 
 /// How calls are sent, where it differs from the peer's configuration.
 ///
 /// ```
-/// # use std::{ops::Range, time::Duration};
+/// # use std::time::Duration;
 /// use teleport::{CallOptions, CodecId};
 ///
 /// let options = CallOptions::new()
@@ -90,14 +90,14 @@ impl Head<'_> {
     }
 }
 
-/// Encodes a whole frame into `frame`, which stays empty if that fails. Gives where in it the body is.
+/// Encodes a whole frame into `frame`, which stays empty if that fails. Gives where in it the body begins.
 pub(super) fn encode(
     shared: &Shared,
     head: Head<'_>,
     options: &CallOptions,
     args: &impl Encode,
-    frame: &mut Vec<u8>,
-) -> Result<Range<usize>, Error> {
+    frame: &mut Parts,
+) -> Result<Mark, Error> {
     let env = &shared.env;
     let gzip = options.gzip.unwrap_or(env.gzip);
     let header = HeaderRef {
@@ -120,19 +120,20 @@ pub(super) fn encode(
         default: env.body_codec,
         nil,
     };
-    let mut range = 0..0;
-    let mut body = |out: &mut Vec<u8>| {
-        let start = out.len();
-        encode_body(args, choice, gzip, &env.codecs, out)?;
-        range = start..out.len();
-        Ok(())
+    let mut start = Mark::default();
+    let mut body = |out: &mut Parts| {
+        start = out.mark();
+        encode_body(args, choice, gzip, &env.codecs, out)
     };
     let header_codec = options.header_codec.unwrap_or(env.header_codec);
     env.protocol
-        .encode(header, header_codec, &mut body, frame)
-        .and_then(|()| env.limits.check_sent(0, frame))
-        .map_err(|error| Error::encode(head.action(), error))?;
-    Ok(range)
+        .encode_parts(header, header_codec, &mut body, frame)
+        .and_then(|()| env.limits.check_sent(frame.len()))
+        .map_err(|error| {
+            frame.clear();
+            Error::encode(head.action(), error)
+        })?;
+    Ok(start)
 }
 
 /// As [`encode`], with what plugins and logs want to see of it. Gives the arguments back.
@@ -141,7 +142,7 @@ pub(super) async fn encode_hooked<A: Encode>(
     options: &mut CallOptions,
     args: A,
     refused: fn(Status) -> Error,
-) -> Result<(Vec<u8>, A), Error> {
+) -> Result<(Parts, A), Error> {
     let session = call.session().clone();
     let shared = session.shared();
     call.header.gzip = options.gzip.unwrap_or(shared.env.gzip);
@@ -162,9 +163,9 @@ pub(super) async fn encode_hooked<A: Encode>(
         uri: &header.uri,
         meta: &header.meta,
     };
-    let mut frame = Vec::with_capacity(256);
+    let mut frame = Parts::from(Vec::with_capacity(256));
     let body = encode(shared, head, options, &args, &mut frame)?;
-    call.set_request(frame.len(), frame.get(body).unwrap_or_default());
+    call.set_request(&frame, body);
     Ok((frame, args))
 }
 

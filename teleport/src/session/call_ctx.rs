@@ -9,7 +9,13 @@ use super::{
     log::{Outcome, Record},
     observer::CallInfo,
 };
-use crate::{codec::Body, error::Error, protocol::Header, socket::transport::Addr, status::code};
+use crate::{
+    codec::Body,
+    error::Error,
+    protocol::{Header, Mark, Parts},
+    socket::transport::Addr,
+    status::code,
+};
 
 /// A pull or a push that this side makes, as plugins see it on its way.
 ///
@@ -44,10 +50,14 @@ impl CallCtx {
         self.record.span().clone()
     }
 
-    pub(super) fn set_request(&mut self, size: usize, body: &[u8]) {
-        self.size = size;
-        let body = Body::borrowed(body, self.header.gzip);
-        self.record.set_request(&self.session, &body);
+    pub(super) fn set_request(&mut self, frame: &Parts, body: Mark) {
+        self.size = frame.len();
+        // In one piece, which may be a copy, only if somebody looks at it.
+        if self.session.shared().env.log.shows_bodies() {
+            let body = frame.since(body);
+            let body = Body::borrowed(&body, self.header.gzip);
+            self.record.set_request(&self.session, &body);
+        }
     }
 
     pub(super) fn set_reply(&mut self, answer: &Answer) {

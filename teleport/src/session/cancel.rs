@@ -5,7 +5,7 @@
 
 use super::{Session, shared::Shared};
 use crate::{
-    protocol::{HeaderRef, Meta, PacketKind},
+    protocol::{HeaderRef, Meta, PacketKind, Parts},
     socket::scratch::with_scratch,
 };
 
@@ -27,11 +27,11 @@ pub(super) fn send(session: &Session, seq: u64) {
         meta: Meta::EMPTY,
     };
     with_scratch(|frame| {
-        let mut no_body = |_: &mut Vec<u8>| Ok(());
+        let mut no_body = |_: &mut Parts| Ok(());
         let env = &shared.env;
         if env
             .protocol
-            .encode(header, env.header_codec, &mut no_body, frame)
+            .encode_parts(header, env.header_codec, &mut no_body, frame)
             .is_ok()
         {
             shared.enqueue_at_any_rate(frame);

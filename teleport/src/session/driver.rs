@@ -25,12 +25,15 @@ use super::{
 };
 use crate::{
     protocol::{Decoded, Packet, PacketKind},
-    socket::{inbox::Inbox, outbox::Flush, scratch::with_scratch},
+    socket::{inbox::Inbox, outbox::Flush, scratch::with_buffer},
     status::Status,
 };
 
 /// Packets may take this long in place before what they have answered is written and other tasks get their turn.
 const TURN: Duration = Duration::from_micros(500);
+/// So many bytes of replies are written before more is read: what they share with their pulls is soon free to be used again, and
+/// still in the caches.
+const BATCH: usize = 256 * 1024;
 /// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
 const READS: usize = 8;
 /// Packets between two looks at the clock. Those that start no handler take time too.
@@ -69,6 +72,8 @@ pub(crate) struct Driver<I> {
     gate: Gate,
     /// Bytes that the outbox had room for when the turn began.
     room: usize,
+    /// Bytes that packets were answered with in this turn.
+    replied: usize,
     reading: bool,
     /// The turn has gone on for long, though not in handlers.
     late: bool,
@@ -134,6 +139,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             flush: Flush::default(),
             runner,
             room: 0,
+            replied: 0,
             reading: true,
             late: false,
             choked: false,
@@ -175,6 +181,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         self.room = room;
         self.runner.begin();
+        self.replied = 0;
         let again = if self.parting {
             self.discard(cx)
         } else {
@@ -273,7 +280,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Opening(_) = self.gate {
                 return false;
             }
-            if self.late || self.runner.spent() > TURN {
+            if self.late || self.runner.spent() > TURN || self.replied > BATCH {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
@@ -306,9 +313,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn dispatch(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let room = self.room;
         self.whole_answers = shared.env.is_watched();
-        let goes_on = with_scratch(|replies| {
+        let (goes_on, replied) = with_buffer(|replies| {
             turn::gather(shared, replies, room, || self.dispatch_packets(shared, cx))
         });
+        self.replied += replied;
         self.hand_on_answers(shared);
         goes_on
     }

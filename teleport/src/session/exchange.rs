@@ -11,7 +11,7 @@ use super::{
     dispatch::BoxFuture,
     shared::{Frame, Refused},
 };
-use crate::error::Error;
+use crate::{error::Error, protocol::Parts};
 
 /// A frame on its way out, then a place in the table of pulls. Dropping it frees the place.
 pub(super) struct Exchange<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Exchange<'a> {
 
 enum Stage<'a> {
     /// The outbox is full.
-    Blocked(Vec<u8>, BoxFuture<'a, ()>),
+    Blocked(Box<Parts>, BoxFuture<'a, ()>),
     /// Handed over; the waker of that poll is noted.
     Waiting,
     Done,
@@ -37,7 +37,7 @@ impl<'a> Exchange<'a> {
         session: Held<'a>,
         seq: u64,
         cancel: bool,
-        frame: &mut Vec<u8>,
+        frame: &mut Parts,
         cx: &Context<'_>,
     ) -> Result<Self, Error> {
         let mut this = Self {
@@ -66,7 +66,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Stage::Blocked(frame, room) = &mut self.stage {
             ready!(room.as_mut().poll(cx));
-            let mut frame = mem::take(frame);
+            let mut frame = mem::take(&mut **frame);
             self.hand_over(&mut frame, cx)?;
         }
         Poll::Ready(Ok(()))
@@ -87,14 +87,14 @@ impl<'a> Exchange<'a> {
     }
 
     #[inline]
-    fn hand_over(&mut self, frame: &mut Vec<u8>, cx: &Context<'_>) -> Result<(), Error> {
+    fn hand_over(&mut self, frame: &mut Parts, cx: &Context<'_>) -> Result<(), Error> {
         let pull = Frame::Pull {
             seq: self.seq,
             waker: cx.waker(),
         };
         self.stage = match self.session.shared().enqueue(pull, frame) {
             Ok(()) => Stage::Waiting,
-            Err(Refused::Full) => Stage::Blocked(mem::take(frame), room(&self.session)),
+            Err(Refused::Full) => Stage::Blocked(Box::new(mem::take(frame)), room(&self.session)),
             Err(Refused::Closed(closed)) => return Err(Error::unsent("pull", closed)),
         };
         Ok(())

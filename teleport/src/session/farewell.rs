@@ -55,7 +55,7 @@ pub(super) fn refuse_all(shared: &Shared) -> bool {
     with_scratch(|frame| {
         let encoded = env
             .protocol
-            .encode(header, env.header_codec, &mut |_| Ok(()), frame);
+            .encode_parts(header, env.header_codec, &mut |_| Ok(()), frame);
         shared.enqueue_at_any_rate(frame);
         encoded.is_ok()
     })

@@ -9,7 +9,7 @@ use super::{Session, heartbeat::Heartbeat};
 use crate::{
     codec::{Choice, CodecId, Decode, Encode, encode_body},
     error::Error,
-    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind},
+    protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind, Parts},
     socket::inbox::Inbox,
     status::{Status, code},
 };
@@ -71,15 +71,14 @@ impl<'a> Handshake<'a> {
             default: env.body_codec,
             nil: codec,
         };
-        let mut frame = Vec::new();
-        let mut body =
-            |out: &mut Vec<u8>| encode_body(&args, choice, header.gzip, &env.codecs, out).map(drop);
+        let mut frame = Parts::new();
+        let mut body = |out: &mut Parts| encode_body(&args, choice, header.gzip, &env.codecs, out);
         env.protocol
-            .encode(header.as_ref(), header_codec, &mut body, &mut frame)
+            .encode_parts(header.as_ref(), header_codec, &mut body, &mut frame)
             .map_err(|error| self.error(&header.uri, Error::encode("handshake", error)))?;
         drop(args);
         self.has_sent = true;
-        let written = self.io.write_all(&frame).await;
+        let written = self.io.write_all(&frame.into_vec()).await;
         match written {
             Ok(()) => self.io.flush().await,
             error => error,

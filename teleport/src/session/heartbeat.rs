@@ -128,7 +128,7 @@ pub(super) fn ask(shared: &Shared) -> u64 {
         let env = &shared.env;
         let encoded = env
             .protocol
-            .encode(header, env.header_codec, &mut |_| Ok(()), frame);
+            .encode_parts(header, env.header_codec, &mut |_| Ok(()), frame);
         match encoded {
             Ok(()) => shared.enqueue_at_any_rate(frame),
             Err(error) => tracing::warn!(%error, "a heartbeat cannot be written"),

@@ -58,6 +58,11 @@ impl CallLog {
         Some(bodies.show(body))
     }
 
+    /// Whether there is a [`text`](Self::text).
+    pub(crate) fn shows_bodies(&self) -> bool {
+        self.bodies.is_some() && is_heard()
+    }
+
     /// A uri, or a text with one in it, without its secrets.
     pub(crate) fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
         secrets::hide(text, &self.hidden)

@@ -30,7 +30,7 @@ use crate::{
         probe::{DecodeAs, Plain},
     },
     error::Error,
-    protocol::{Header, HeaderCodec, Meta, PacketKind},
+    protocol::{Header, HeaderCodec, Meta, PacketKind, Parts},
     socket::scratch::with_scratch,
     status::Status,
 };
@@ -420,7 +420,7 @@ async fn exchange_hooked<R, D: DecodeAs<R>>(
     session: Held<'_>,
     cancel: bool,
     call: &mut CallCtx,
-    mut frame: Vec<u8>,
+    mut frame: Parts,
     decode: D,
 ) -> Result<R, Error> {
     let seq = call.header.seq;

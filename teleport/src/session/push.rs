@@ -23,7 +23,7 @@ use super::{
 use crate::{
     codec::{CodecId, Encode},
     error::Error,
-    protocol::{Header, HeaderCodec, Meta, PacketKind},
+    protocol::{Header, HeaderCodec, Meta, PacketKind, Parts},
     socket::scratch::with_scratch,
 };
 
@@ -62,7 +62,7 @@ enum Stage<'a, A> {
 /// A frame that waits for room.
 struct Blocked<'a, A> {
     session: Held<'a>,
-    frame: Vec<u8>,
+    frame: Parts,
     room: BoxFuture<'a, ()>,
     /// The arguments, if they can be sent again on another session.
     spare: Option<A>,
@@ -225,7 +225,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
     fn hand_over(
         &mut self,
         session: Held<'a>,
-        frame: &mut Vec<u8>,
+        frame: &mut Parts,
         spare: Option<A>,
     ) -> Result<(), Error> {
         match (session.shared().enqueue(Frame::Push, frame), spare) {
@@ -273,11 +273,7 @@ async fn run_hooked<A: Encode + Send>(
     (result.map_err(|error| error.at(call.uri(), &peer)), spare)
 }
 
-async fn send_hooked(
-    session: &Session,
-    call: &mut CallCtx,
-    mut frame: Vec<u8>,
-) -> Result<(), Error> {
+async fn send_hooked(session: &Session, call: &mut CallCtx, mut frame: Parts) -> Result<(), Error> {
     let shared = session.shared();
     loop {
         match shared.enqueue(Frame::Push, &mut frame) {

@@ -1,6 +1,6 @@
 //! How replies are made and handed to the connection.
 
-use std::cell::Cell;
+use std::{cell::Cell, mem};
 
 use bytestring::ByteString;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codec::{Body, Choice, CodecId, Encode, encode_body},
-    protocol::{EncodeError, HeaderCodec, HeaderRef, Meta, PacketKind},
+    protocol::{EncodeError, HeaderCodec, HeaderRef, Meta, PacketKind, Parts},
     socket::scratch::with_scratch,
     status::{Status, code},
 };
@@ -44,7 +44,7 @@ impl<'a> ReplyHead<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// There was no room; for [`send_when_there_is_room`].
-    pub(crate) leftover: Option<Vec<u8>>,
+    pub(crate) leftover: Option<Parts>,
     /// Bytes of the packet.
     pub(crate) size: usize,
     /// What was sent instead of the value, which could not be.
@@ -64,19 +64,19 @@ pub(crate) fn send_value(
 ) -> Sent {
     let env = &session.shared().env;
     let text = Cell::new(None);
-    let encode = |frame: &mut Vec<u8>| {
-        let mut body = |out: &mut Vec<u8>| {
-            let start = out.len();
+    let encode = |frame: &mut Parts| {
+        let mut body = |out: &mut Parts| {
+            let start = out.mark();
             encode_body(value, choice, head.gzip, &env.codecs, out)?;
             if show {
-                let body = out.get(start..).unwrap_or_default();
-                text.set(env.log.text(&Body::borrowed(body, head.gzip)));
+                let body = out.since(start);
+                text.set(env.log.text(&Body::borrowed(&body, head.gzip)));
             }
             Ok(())
         };
         let header = head.header(code::OK, "OK");
         env.protocol
-            .encode(header, head.header_codec, &mut body, frame)
+            .encode_parts(header, head.header_codec, &mut body, frame)
     };
     match send(session, encode) {
         Ok(sent) => Sent {
@@ -110,13 +110,13 @@ pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Statu
         gzip: status.body_level(head.gzip),
         ..head
     };
-    let encode = |frame: &mut Vec<u8>| {
-        let mut body = |out: &mut Vec<u8>| {
-            status.append_body(head.gzip, out);
+    let encode = |frame: &mut Parts| {
+        let mut body = |out: &mut Parts| {
+            status.append_body(head.gzip, out.copied());
             Ok(())
         };
         let header = head.header(status.code(), status.message());
-        protocol.encode(header, head.header_codec, &mut body, frame)
+        protocol.encode_parts(header, head.header_codec, &mut body, frame)
     };
     send(session, encode).unwrap_or_else(|error| {
         tracing::error!(uri = &*session.shared().env.log.shown(head.uri), %status, %error, "a status cannot be encoded");
@@ -127,14 +127,17 @@ pub(crate) fn send_status(session: &Session, head: ReplyHead<'_>, status: &Statu
 /// Encodes a reply where replies gather, or else in a buffer of its own.
 fn send(
     session: &Session,
-    encode: impl Fn(&mut Vec<u8>) -> Result<(), EncodeError>,
+    encode: impl Fn(&mut Parts) -> Result<(), EncodeError>,
 ) -> Result<Sent, EncodeError> {
     let limits = &session.shared().env.limits;
-    let encode = |frame: &mut Vec<u8>| -> Result<usize, EncodeError> {
-        let start = frame.len();
+    let encode = |frame: &mut Parts| -> Result<usize, EncodeError> {
+        let (start, before) = (frame.mark(), frame.len());
         encode(frame)?;
-        limits.check_sent(start, frame)?;
-        Ok(frame.len() - start)
+        let size = frame.len() - before;
+        limits
+            .check_sent(size)
+            .inspect_err(|_| frame.truncate(start))?;
+        Ok(size)
     };
     let sent = |size, leftover| Sent {
         size,
@@ -175,8 +178,9 @@ pub(crate) fn or_give_up(session: &Session, head: ReplyHead<'_>, sent: &mut Sent
 }
 
 /// Waits for room, then hands the frame over. A session that has ended takes none, and nobody misses it.
-pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Vec<u8>) {
-    let _held = session.shared().memory.hold(frame.capacity());
+pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Parts) {
+    let spare = frame.copied().capacity() - frame.copied().len();
+    let _held = session.shared().memory.hold(frame.len() + spare);
     loop {
         session.shared().wait_for_room().await;
         match session.shared().enqueue(Frame::Reply, &mut frame) {
@@ -186,16 +190,20 @@ pub(crate) async fn send_when_there_is_room(session: &Session, mut frame: Vec<u8
     }
 }
 
-fn hand_over(session: &Session, frame: &mut Vec<u8>) -> Option<Vec<u8>> {
+fn hand_over(session: &Session, frame: &mut Parts) -> Option<Parts> {
     match session.shared().enqueue(Frame::Reply, frame) {
         Ok(()) => None,
-        // A buffer much larger than the frame would be kept for it.
-        Err(Refused::Full) if frame.capacity() / 2 > frame.len() => {
-            let exact = frame.as_slice().to_vec();
-            frame.clear();
-            Some(exact)
+        Err(Refused::Full) => {
+            let mut kept = mem::take(frame);
+            let copied = kept.copied();
+            // A buffer much larger than what is in it would be kept for it.
+            if copied.capacity() / 2 > copied.len() {
+                let exact = copied.as_slice().to_vec();
+                *frame = Parts::from(mem::replace(copied, exact));
+                frame.clear();
+            }
+            Some(kept)
         }
-        Err(Refused::Full) => Some(std::mem::take(frame)),
         Err(Refused::Closed(_)) => {
             frame.clear();
             None

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     codec::{CodecId, Codecs},
-    protocol::{HeaderCodec, Limits, Protocol, ProtocolError},
+    protocol::{HeaderCodec, Limits, Parts, Protocol, ProtocolError},
     socket::{
         outbox::{Flush, Outbox},
         pool::Pool,
@@ -420,7 +420,7 @@ impl Shared {
     }
 
     /// Takes an encoded frame for the next flush; leaves `frame` empty if it did.
-    pub(crate) fn enqueue(&self, kind: Frame<'_>, frame: &mut Vec<u8>) -> Result<(), Refused> {
+    pub(crate) fn enqueue(&self, kind: Frame<'_>, frame: &mut Parts) -> Result<(), Refused> {
         turn::hand_over(self);
         let mut state = self.lock();
         let last = match kind {
@@ -447,7 +447,7 @@ impl Shared {
 
     /// Takes a frame whatever waits already: for short answers that must not be lost. Who asks for too many of them without
     /// reading any is not read from any more.
-    pub(crate) fn enqueue_at_any_rate(&self, frame: &mut Vec<u8>) {
+    pub(crate) fn enqueue_at_any_rate(&self, frame: &mut Parts) {
         let mut state = self.lock();
         if state.phase == Phase::Ended {
             return;

@@ -1,8 +1,9 @@
 //! The replies of handlers that run in place, gathered without the session's lock.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, mem};
 
 use super::{Shared, sync::thread_local};
+use crate::protocol::Parts;
 
 thread_local! {
     static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
@@ -13,32 +14,38 @@ struct Turn {
     /// Tells the session from others; never followed.
     session: *const Shared,
     replies: Vec<u8>,
+    /// Bytes that were handed over already.
+    handed_over: usize,
     /// Bytes that the replies may have before the outbox has to be asked.
     room: usize,
 }
 
-/// Runs `work`, during which [`append`] adds replies to `replies`; then hands them over, with one locking for all.
+/// Runs `work`, during which [`append`] adds replies to `replies`; then hands them over, with one locking for all, and
+/// says how many bytes that were.
 pub(super) fn gather<R>(
     shared: &Shared,
     replies: &mut Vec<u8>,
     room: usize,
     work: impl FnOnce() -> R,
-) -> R {
+) -> (R, usize) {
     let turn = Turn {
         session: std::ptr::from_ref(shared),
-        replies: std::mem::take(replies),
+        replies: mem::take(replies),
+        handed_over: 0,
         room,
     };
     let outer = Outer(TURN.with(|outer| outer.replace(Some(turn))));
     let result = work();
+    let mut bytes = 0;
     if let Some(turn) = TURN.with(RefCell::take) {
         *replies = turn.replies;
+        bytes = turn.handed_over + replies.len();
     }
     drop(outer);
     if !replies.is_empty() {
-        shared.enqueue_at_any_rate(replies);
+        enqueue(shared, replies);
     }
-    result
+    (result, bytes)
 }
 
 /// The turn that another one has interrupted. Comes back even if that one panics, as a protocol of the user's may.
@@ -54,7 +61,7 @@ impl Drop for Outer {
 /// then nothing was done.
 pub(super) fn append<T, E>(
     shared: &Shared,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<T, E>,
+    encode: impl FnOnce(&mut Parts) -> Result<T, E>,
 ) -> Option<Result<T, E>> {
     TURN.with(|turn| {
         // Borrowed already: a value that is being encoded makes calls itself.
@@ -64,18 +71,24 @@ pub(super) fn append<T, E>(
             .filter(|turn| std::ptr::eq(turn.session, shared))?;
         if turn.replies.len() >= turn.room {
             // The outbox must know of them to refuse more.
-            shared.enqueue_at_any_rate(&mut turn.replies);
-            turn.replies.clear();
+            turn.hand_over(shared);
             turn.room = 0;
             return None;
         }
         let whole = turn.replies.len();
         let mut tail = Tail {
+            frame: Parts::from(mem::take(&mut turn.replies)),
             replies: &mut turn.replies,
             whole,
         };
-        let result = encode(tail.replies);
-        tail.whole = tail.replies.len();
+        let result = encode(&mut tail.frame);
+        if tail.frame.has_shared() {
+            let bytes = tail.frame.len();
+            shared.enqueue_at_any_rate(&mut tail.frame);
+            turn.handed_over += bytes;
+            turn.room = turn.room.saturating_sub(bytes);
+        }
+        tail.whole = usize::MAX;
         Some(result)
     })
 }
@@ -88,20 +101,37 @@ pub(super) fn hand_over(shared: &Shared) {
             && std::ptr::eq(turn.session, shared)
             && !turn.replies.is_empty()
         {
-            shared.enqueue_at_any_rate(&mut turn.replies);
-            turn.replies.clear();
+            turn.hand_over(shared);
         }
     });
 }
 
-/// Cuts off what a panic leaves behind.
+impl Turn {
+    #[cold]
+    fn hand_over(&mut self, shared: &Shared) {
+        self.handed_over += self.replies.len();
+        enqueue(shared, &mut self.replies);
+    }
+}
+
+/// Leaves `replies` empty.
+fn enqueue(shared: &Shared, replies: &mut Vec<u8>) {
+    let mut frame = Parts::from(mem::take(replies));
+    shared.enqueue_at_any_rate(&mut frame);
+    *replies = frame.into_copied();
+    replies.clear();
+}
+
+/// A reply behind the others. Cuts off what a panic leaves behind.
 struct Tail<'a> {
+    frame: Parts,
     replies: &'a mut Vec<u8>,
     whole: usize,
 }
 
 impl Drop for Tail<'_> {
     fn drop(&mut self) {
+        *self.replies = mem::take(&mut self.frame).into_copied();
         self.replies.truncate(self.whole);
     }
 }

@@ -9,26 +9,35 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::{io::AsyncRead, sync::futures::OwnedNotified};
 use tokio_util::io::poll_read_buf;
 
 use super::{
     pool::{Lease, Pool},
+    spares::{self, Spares},
     tls,
 };
 use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
 
 /// The reading side's buffer. Bodies are slices of it, so nothing is copied on the way to the handler.
+///
+/// A packet that is large, and does not fit what is left of the buffer, gets one of its own: read to its last byte and no
+/// further, so that nothing of the next packet has to be moved.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     buffer: BytesMut,
+    /// `buffer` is a large packet's own.
+    own: bool,
+    spares: Spares,
     /// What was taken and put back: it comes before all that is in the buffer.
     put_back: VecDeque<Packet>,
     /// How much room the next read should find; follows the traffic.
     room: usize,
     /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within limits.
     wanted: usize,
+    /// The largest buffer that a packet of this side has had of its own: so far claims have come true.
+    seen: usize,
     /// What the buffer takes beyond `OWN`.
     lease: Lease,
     /// There is not enough left in the pool for what is to come: until there is.
@@ -45,6 +54,10 @@ const OWN: usize = 2 * READ;
 const IDLE: usize = 512;
 /// Reads grow up to this while they come back full.
 const READ: usize = 256 * 1024;
+/// A packet that still lacks as much as this may get a buffer of its own.
+const LARGE: usize = 128 * 1024;
+/// Reads grow only up to this while large packets come: what is read of one before its length is known has to be moved.
+const PROBE: usize = 4 * 1024;
 /// A large packet's buffer grows by at most this, or by what has already arrived, before more has been read. Who has not sent
 /// much before is believed `FIRST` only: a claim costs nothing.
 const STEP: usize = 1024 * 1024;
@@ -55,9 +68,12 @@ impl Inbox {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
             buffer: BytesMut::new(),
+            own: false,
+            spares: Spares::new(Arc::clone(&pool)),
             put_back: VecDeque::new(),
             room: 0,
             wanted: 0,
+            seen: 0,
             lease: Lease::new(pool),
             starving: None,
             size: 0,
@@ -81,7 +97,10 @@ impl Inbox {
         }
         let mut decoded = protocol.decode(&mut self.buffer, limits);
         match &mut decoded {
-            Ok(Decoded::NeedMore { bytes }) => self.wanted = *bytes,
+            Ok(Decoded::NeedMore { bytes }) => {
+                self.wanted = *bytes;
+                self.own &= *bytes >= LARGE;
+            }
             Ok(Decoded::Packet(_)) => {}
             Err(error) => {
                 if let Some(foreign) = self.foreign() {
@@ -122,11 +141,20 @@ impl Inbox {
         reader: &mut R,
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_room(cx));
-        let spare = self.buffer.capacity() - self.buffer.len();
-        let count = ready!(poll_read_buf(Pin::new(reader), cx, &mut self.buffer))?;
+        let spare = self.spare();
+        let reader = Pin::new(reader);
+        let count = if self.own && self.wanted > 0 {
+            let mut rest = (&mut self.buffer).limit(self.wanted);
+            ready!(poll_read_buf(reader, cx, &mut rest))?
+        } else {
+            ready!(poll_read_buf(reader, cx, &mut self.buffer))?
+        };
         self.wanted = self.wanted.saturating_sub(count);
-        if count == spare {
-            self.room = (self.room * 4).clamp(IDLE, READ);
+        if !self.own {
+            self.spares.pass();
+            if count == spare {
+                self.room = (self.room * 4).clamp(IDLE, READ);
+            }
         }
         Poll::Ready(Ok(count))
     }
@@ -142,45 +170,105 @@ impl Inbox {
     /// Gives back what a burst has taken, if nothing waits to be parsed.
     pub(crate) fn trim(&mut self) {
         self.put_back.shrink_to_fit();
-        if self.buffer.is_empty() && (self.buffer.capacity() > IDLE || self.room > IDLE) {
+        self.spares.clear();
+        if self.buffer.is_empty() && (self.size > IDLE || self.room > IDLE) {
             self.buffer = BytesMut::new();
+            self.size = 0;
+            self.own = false;
             self.room = IDLE;
+            self.seen = 0;
             self.lease.set(0);
         }
     }
 
+    fn spare(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
+    }
+
+    #[inline]
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let spare = self.spare();
+        // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
+        let enough = spare >= self.wanted && spare >= self.room.max(IDLE) / 4;
+        if enough && !self.own && self.lease.bytes() == 0 {
+            return Poll::Ready(());
+        }
+        self.poll_more_room(cx)
+    }
+
+    fn poll_more_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.lease.bytes() > 0 {
             // The packet that it was for has been taken out.
             self.lease.set(beyond_own(self.buffer.capacity()));
         }
-        let believed = match self.room {
+        let believed = match self.room.max(self.seen) {
             READ.. => STEP,
             room => FIRST.max(room * 4),
         };
-        let step = believed.max(self.buffer.len());
-        let room = self.wanted.min(step).max(self.room.max(IDLE));
-        let spare = self.buffer.capacity() - self.buffer.len();
-        // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
-        if spare < room / 4 || spare < self.wanted.min(step) {
-            // A buffer that is still in use is left to its packets, else it may double.
-            let size = (self.buffer.len() + room).max(2 * self.buffer.capacity());
-            if size > OWN {
-                ready!(self.poll_lease(beyond_own(size), cx));
+        let len = self.buffer.len();
+        let spare = self.spare();
+        let step = believed.max(len);
+        if self.own && len > 0 {
+            if spare == 0 {
+                ready!(self.poll_reserve(self.wanted.min(step), cx));
             }
-            self.buffer.reserve(room);
-            self.size = self.buffer.capacity();
-            if self.lease.bytes() > 0 {
-                self.lease.set(beyond_own(self.size));
+        } else if self.wanted >= LARGE && self.wanted > spare {
+            let whole = len.saturating_add(self.wanted);
+            ready!(self.poll_change(whole, whole.min(len.saturating_add(step)), cx));
+            self.own = true;
+            self.room = self.room.min(PROBE);
+        } else {
+            let room = self.wanted.min(step).max(self.room.max(IDLE));
+            if self.own {
+                // The packet is out.
+                self.seen = self.seen.max(self.size);
+                ready!(self.poll_change(room, room, cx));
+                self.own = false;
+            } else if spare < room / 4 || spare < self.wanted.min(step) {
+                if room < spares::LEAST || self.buffer.try_reclaim(room) {
+                    ready!(self.poll_reserve(room, cx));
+                } else {
+                    ready!(self.poll_change(len + room, len + room, cx));
+                }
             }
-            self.renewed = true;
         }
+        Poll::Ready(())
+    }
+
+    /// Makes room in the buffer, which becomes another one if others still use it.
+    fn poll_reserve(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<()> {
+        // A buffer that is still in use is left to its packets, else it may double.
+        let size = (self.buffer.len() + room).max(2 * self.buffer.capacity());
+        if size > OWN {
+            ready!(self.poll_lease(beyond_own(size), cx));
+        }
+        self.buffer.reserve(room);
+        self.size = self.buffer.capacity();
+        if self.lease.bytes() > 0 {
+            self.lease.set(beyond_own(self.size));
+        }
+        self.renewed = true;
+        Poll::Ready(())
+    }
+
+    /// Goes on in another buffer: a spare one for `whole` bytes, or else a new one for `least`.
+    fn poll_change(&mut self, whole: usize, least: usize, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_lease(beyond_own(least), cx));
+        let spare = self.spares.take(whole);
+        let mut next = spare.unwrap_or_else(|| BytesMut::with_capacity(least));
+        next.extend_from_slice(&self.buffer);
+        let size = mem::replace(&mut self.size, next.capacity());
+        let last = mem::replace(&mut self.buffer, next);
+        self.spares.put(size, last);
+        self.lease.set(beyond_own(self.size));
+        self.renewed = true;
         Poll::Ready(())
     }
 
     #[cold]
     fn poll_lease(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         while !self.lease.grow(bytes) {
+            self.spares.clear();
             let given = self.lease.pool().given();
             let waiting = self
                 .starving
@@ -204,4 +292,132 @@ impl Inbox {
 
 fn beyond_own(size: usize) -> usize {
     size.saturating_sub(OWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::protocol::{Header, HeaderCodec, PacketKind, Parts, Standard};
+
+    /// Gives what it has, and then nothing for now.
+    struct Source<'a>(&'a [u8]);
+
+    impl AsyncRead for Source<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.0.is_empty() {
+                return Poll::Pending;
+            }
+            let (now, later) = self.0.split_at(buf.remaining().min(self.0.len()));
+            buf.put_slice(now);
+            self.0 = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn packet(seq: u64, len: usize) -> Vec<u8> {
+        let header = Header::new(PacketKind::Push, seq, "/a");
+        let mut out = Parts::new();
+        let body = vec![seq as u8; len];
+        let mut body = |out: &mut Parts| {
+            out.copied().extend_from_slice(&body);
+            Ok(())
+        };
+        Standard
+            .encode_parts(header.as_ref(), HeaderCodec::Protobuf, &mut body, &mut out)
+            .unwrap();
+        out.into_vec()
+    }
+
+    /// Reads all of `bytes`; gives the whole packets.
+    fn read(inbox: &mut Inbox, bytes: &[u8]) -> Vec<Packet> {
+        let mut source = Source(bytes);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut packets = Vec::new();
+        while let Poll::Ready(count) = inbox.poll_read(&mut cx, &mut source) {
+            assert!(count.unwrap() > 0);
+            while let Decoded::Packet(packet) = inbox.next(&Standard, &Limits::default()).unwrap() {
+                packets.push(packet);
+            }
+        }
+        packets
+    }
+
+    #[test]
+    fn packets_of_all_sizes_come_whole_and_in_order() {
+        let sizes = [10, LARGE * 3, 1, LARGE - 50, 7, STEP * 3, LARGE, 100_000, 5];
+        let sizes = sizes.repeat(5);
+        let stream: Vec<u8> = (0..)
+            .zip(&sizes)
+            .flat_map(|(seq, len)| packet(seq, *len))
+            .collect();
+        for step in [4096 - 1, 70_000, stream.len()] {
+            let mut inbox = Inbox::new(Arc::default());
+            let parts = stream.chunks(step);
+            let packets: Vec<_> = parts.flat_map(|part| read(&mut inbox, part)).collect();
+            assert_eq!(packets.len(), sizes.len());
+            for (seq, (packet, len)) in packets.iter().zip(&sizes).enumerate() {
+                assert_eq!(packet.header.seq, seq as u64);
+                assert!(packet.body == vec![seq as u8; *len]);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_taken_as_bytes_arrive_whatever_was_claimed() {
+        let packet = packet(0, 60 << 20);
+        let mut inbox = Inbox::new(Arc::default());
+        let mut come = 0;
+        for part in packet[..packet.len() - 1].chunks(300_000) {
+            assert!(read(&mut inbox, part).is_empty());
+            come += part.len();
+            let held = inbox.buffer.capacity();
+            assert!(held <= come + come.max(STEP) + READ, "{held} for {come}");
+        }
+        assert_eq!(read(&mut inbox, &packet[packet.len() - 1..]).len(), 1);
+    }
+
+    #[test]
+    fn the_buffer_of_a_large_packet_is_used_again_when_nobody_has_it_any_more() {
+        let mut inbox = Inbox::new(Arc::default());
+        let large = packet(1, LARGE * 2);
+        // What stands before it is read with it.
+        let one = read(&mut inbox, &large).remove(0);
+        let memory = one.body.as_ptr();
+        let two = read(&mut inbox, &large).remove(0);
+        assert_ne!(two.body.as_ptr(), memory, "the first is in use");
+        drop(one);
+        let three = read(&mut inbox, &large).remove(0);
+        assert_eq!(three.body.as_ptr(), memory);
+        assert_eq!(two.body, three.body);
+        drop((two, three));
+
+        let small = packet(2, 10);
+        for _ in 0..100 {
+            read(&mut inbox, &small);
+        }
+        assert!(inbox.spares.is_empty(), "none was wanted for long");
+        read(&mut inbox, &large);
+        inbox.trim();
+        assert!(inbox.spares.is_empty() && inbox.buffer.capacity() == 0);
+    }
+
+    #[test]
+    fn a_large_packet_is_read_to_its_end_and_no_further() {
+        let mut inbox = Inbox::new(Arc::default());
+        let stream = [packet(1, LARGE * 2), packet(2, LARGE * 2)].concat();
+        let packets = read(&mut inbox, &stream);
+        assert_eq!(packets.len(), 2);
+        inbox.trim();
+        for packet in packets {
+            let body = packet.body.clone();
+            drop(packet);
+            assert!(body.is_unique(), "it has a buffer of its own");
+        }
+    }
 }

@@ -5,5 +5,6 @@ pub(crate) mod inbox;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod scratch;
+mod spares;
 pub(crate) mod tls;
 pub(crate) mod transport;

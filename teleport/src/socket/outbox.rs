@@ -4,23 +4,46 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     mem,
+    ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
 use super::scratch;
+use crate::protocol::Parts;
 
 /// Encoded frames that wait for the next flush, in order.
 ///
-/// Small frames are copied behind each other, so that one `send` carries many; a large one is taken over whole.
+/// Small frames are copied behind each other, so that one `send` carries many; a large one is taken over whole, and what a
+/// frame shares with others stays shared until it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Whole buffers, all in front of `tail`.
-    chunks: VecDeque<Vec<u8>>,
+    /// All in front of `tail`.
+    chunks: VecDeque<Chunk>,
     tail: Vec<u8>,
     bytes: usize,
+    /// Buffers that were written, for those who bring the next ones.
+    spares: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// From this size on a frame is handed over instead of copied: the copy would cost more than one more slice to write.
@@ -29,27 +52,57 @@ const LARGE: usize = 16 * 1024;
 /// A buffer up to this size is kept by an idle connection.
 const KEEP: usize = 512;
 
+/// A busy connection keeps so many bytes of buffers in which large frames were, twice: fresh pages for each cost more than
+/// filling them. What is larger goes to the thread, which has one.
+const SPARES: usize = 128 * 1024;
+
 /// At most so many slices go into one vectored write; more gain nothing.
 const SLICES: usize = 16;
 
 impl Outbox {
     /// Appends one encoded frame. `frame` is left empty, with its memory where that is useful.
-    pub(crate) fn push(&mut self, frame: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, frame: &mut Parts) {
         self.bytes += frame.len();
+        if frame.has_shared() {
+            self.push_shared(frame);
+        } else {
+            self.push_copied(frame.copied());
+        }
+    }
+
+    fn push_copied(&mut self, frame: &mut Vec<u8>) {
         if frame.len() < LARGE {
             self.tail.extend_from_slice(frame);
-            frame.clear();
         } else {
             self.close_tail();
+            let spare = self.spares.pop();
             // A buffer much larger than the frame would count for less than it takes.
-            self.chunks
-                .push_back(if frame.capacity() / 2 > frame.len() {
-                    frame.as_slice().to_vec()
-                } else {
-                    mem::take(frame)
-                });
-            frame.clear();
+            let chunk = if frame.capacity() / 2 > frame.len() {
+                let mut chunk = spare.unwrap_or_default();
+                chunk.extend_from_slice(frame);
+                chunk
+            } else {
+                mem::replace(frame, spare.unwrap_or_default())
+            };
+            self.chunks.push_back(Chunk::Own(chunk));
         }
+        frame.clear();
+    }
+
+    fn push_shared(&mut self, frame: &mut Parts) {
+        let shared = frame.take_shared();
+        let copied = frame.copied();
+        let mut done = 0;
+        for (at, bytes) in shared {
+            self.tail
+                .extend_from_slice(copied.get(done..at).unwrap_or_default());
+            self.close_tail();
+            self.chunks.push_back(Chunk::Shared(bytes));
+            done = at;
+        }
+        self.tail
+            .extend_from_slice(copied.get(done..).unwrap_or_default());
+        copied.clear();
     }
 
     /// Bytes that wait.
@@ -71,12 +124,24 @@ impl Outbox {
         if self.is_empty() {
             self.tail.shrink_to(KEEP);
             self.chunks.shrink_to(0);
+            self.spares = Vec::new();
         }
     }
 
     fn close_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(mem::take(&mut self.tail));
+            self.chunks.push_back(Chunk::Own(mem::take(&mut self.tail)));
+        }
+    }
+
+    /// A buffer is written.
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        let kept: usize = self.spares.iter().map(Vec::capacity).sum();
+        if buffer.capacity() >= LARGE && kept + buffer.capacity() <= SPARES {
+            buffer.clear();
+            self.spares.push(buffer);
+        } else {
+            scratch::give_back(buffer);
         }
     }
 }
@@ -134,7 +199,7 @@ impl Flush {
 
     /// What comes next, as far as there is room for it.
     fn slices<'a, 's>(&'a self, slices: &'s mut [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
-        let chunks = self.outbox.chunks.iter().map(Vec::as_slice);
+        let chunks = self.outbox.chunks.iter().map(Deref::deref);
         let tail = [&*self.outbox.tail];
         let parts = chunks.chain(tail).filter(|part| !part.is_empty());
         let mut used = 0;
@@ -155,8 +220,8 @@ impl Flush {
                 return;
             }
             self.written -= chunk.len();
-            if let Some(chunk) = self.outbox.chunks.pop_front() {
-                scratch::give_back(chunk);
+            if let Some(Chunk::Own(buffer)) = self.outbox.chunks.pop_front() {
+                self.outbox.recycle(buffer);
             }
         }
         if self.outbox.bytes == 0 {
@@ -169,21 +234,37 @@ impl Flush {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Mark;
 
-    /// Takes `step` bytes a write.
+    const SHARE: usize = Parts::SHARE;
+
+    /// Takes `step` bytes a write, of one slice or of several.
     struct Narrow {
         step: usize,
+        vectored: bool,
         got: Vec<u8>,
     }
 
     impl AsyncWrite for Narrow {
         fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
             buf: &[u8],
         ) -> Poll<io::Result<usize>> {
-            let count = buf.len().min(self.step);
-            self.got.extend_from_slice(&buf[..count]);
+            self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let most = if self.vectored { slices.len() } else { 1 };
+            let mut count = 0;
+            for slice in &slices[..most] {
+                let part = slice.len().min(self.step - count);
+                self.got.extend_from_slice(&slice[..part]);
+                count += part;
+            }
             Poll::Ready(Ok(count))
         }
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -194,47 +275,174 @@ mod tests {
         }
     }
 
-    #[test]
-    fn small_and_large_frames_leave_in_order_whatever_the_stream_takes_at_once() {
-        for step in [1, 7, 4096, 1 << 20] {
-            let mut outbox = Outbox::default();
-            let mut expected = Vec::new();
-            for (byte, len) in [
-                (1u8, 10),
-                (2, LARGE),
-                (3, 5),
-                (4, 6),
-                (5, LARGE * 2),
-                (6, 1),
-            ] {
-                let mut frame = vec![byte; len];
-                expected.extend_from_slice(&frame);
-                outbox.push(&mut frame);
-                assert!(frame.is_empty());
-            }
-            assert_eq!(outbox.len(), expected.len());
+    /// A frame of so many bytes that are copied, then shared, then copied again.
+    fn frame(byte: u8, lengths: [usize; 3]) -> Parts {
+        let [head, shared, tail] = lengths;
+        let mut frame = Parts::from(vec![byte; head]);
+        frame.share(Bytes::from(vec![byte + 1; shared]));
+        let len = frame.copied().len() + tail;
+        frame.copied().resize(len, byte + 2);
+        frame
+    }
 
+    const FRAMES: [[usize; 3]; 9] = [
+        [10, 0, 0],
+        [LARGE, 0, 0],
+        [5, SHARE, 0],
+        [6, 0, 0],
+        [3, SHARE, 7],
+        [0, SHARE + 1, 0],
+        [LARGE + 9, SHARE, LARGE],
+        [LARGE * 2, 0, 0],
+        [1, 0, 0],
+    ];
+
+    fn filled() -> (Outbox, Vec<u8>) {
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        for (byte, lengths) in (0..).step_by(3).zip(FRAMES) {
+            let mut frame = frame(byte, lengths);
+            expected.extend_from_slice(&frame.since(Mark::default()));
+            outbox.push(&mut frame);
+            assert!(frame.is_empty() && !frame.has_shared());
+        }
+        assert_eq!(outbox.len(), expected.len(), "what is shared counts");
+        (outbox, expected)
+    }
+
+    fn write(flush: &mut Flush, stream: &mut Narrow) -> usize {
+        let mut written = 0;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let result = flush.poll_write(&mut cx, stream, &mut written);
+        assert!(matches!(result, Poll::Ready(Ok(()))));
+        written
+    }
+
+    #[test]
+    fn frames_leave_in_order_whatever_the_stream_takes_at_once() {
+        for vectored in [false, true] {
+            for step in [1, 7, 4096, LARGE, SHARE + 4, 1 << 20] {
+                let (mut outbox, expected) = filled();
+                let mut flush = Flush::default();
+                flush.take(&mut outbox);
+                assert!(outbox.is_empty());
+                let got = Vec::new();
+                let mut stream = Narrow {
+                    step,
+                    vectored,
+                    got,
+                };
+                assert_eq!(write(&mut flush, &mut stream), expected.len());
+                assert!(stream.got == expected && flush.is_empty());
+            }
+        }
+    }
+
+    /// Takes this many bytes, and the rest later.
+    struct Cut(Narrow, usize);
+
+    impl AsyncWrite for Cut {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.as_mut().poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.0.step = self.1;
+            if self.1 == 0 {
+                return Poll::Pending;
+            }
+            let result = Pin::new(&mut self.0).poll_write_vectored(cx, slices);
+            if let Poll::Ready(Ok(count)) = result {
+                self.1 -= count;
+            }
+            result
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_write_that_stops_at_any_byte_goes_on_there() {
+        let frames = || {
+            let mut outbox = Outbox::default();
+            for byte in [0, 3] {
+                outbox.push(&mut frame(byte, [3, SHARE, 2]));
+            }
             let mut flush = Flush::default();
             flush.take(&mut outbox);
-            assert!(outbox.is_empty());
-            let mut stream = Narrow {
-                step,
-                got: Vec::new(),
-            };
-            let mut written = 0;
+            flush
+        };
+        let narrow = || Narrow {
+            step: usize::MAX,
+            vectored: true,
+            got: Vec::new(),
+        };
+        let mut whole = narrow();
+        write(&mut frames(), &mut whole);
+        let ends = [0, 3, SHARE + 3, SHARE + 5, SHARE + 8, 2 * SHARE + 8];
+        let cuts = ends.iter().flat_map(|end| end.saturating_sub(2)..end + 3);
+        for cut in cuts.filter(|cut| *cut < whole.got.len()) {
+            let mut flush = frames();
             let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut stream = Cut(narrow(), cut);
+            let mut written = 0;
             let result = flush.poll_write(&mut cx, &mut stream, &mut written);
-            assert!(matches!(result, Poll::Ready(Ok(()))));
-            assert_eq!(written, expected.len());
-            assert!(stream.got == expected && flush.is_empty());
+            assert!(result.is_pending());
+            assert_eq!((written, flush.len()), (cut, whole.got.len() - cut));
+            stream.0.step = usize::MAX;
+            write(&mut flush, &mut stream.0);
+            assert!(stream.0.got == whole.got, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn what_is_shared_is_let_go_when_it_is_written() {
+        let body = Bytes::from(vec![1; SHARE]);
+        let mut outbox = Outbox::default();
+        let mut frame = Parts::new();
+        frame.share(body.clone());
+        outbox.push(&mut frame);
+        let mut flush = Flush::default();
+        flush.take(&mut outbox);
+        assert!(!body.is_unique());
+        flush.advance(SHARE);
+        assert!(body.is_unique());
+    }
+
+    #[test]
+    fn the_buffer_of_a_large_frame_comes_back_for_another_one() {
+        let mut outbox = Outbox::default();
+        let mut first = Parts::from(vec![1; LARGE]);
+        let memory = first.copied().as_ptr();
+        outbox.push(&mut first);
+        let mut flush = Flush::default();
+        flush.take(&mut outbox);
+        flush.advance(LARGE);
+        flush.take(&mut outbox);
+        let mut next = Parts::from(vec![2; LARGE]);
+        outbox.push(&mut next);
+        assert_eq!(next.copied().as_ptr(), memory);
+        flush.trim();
+        outbox.trim();
+        assert!(flush.outbox.spares.is_empty() && outbox.spares.is_empty());
     }
 
     #[test]
     fn an_idle_outbox_keeps_little() {
         let mut outbox = Outbox::default();
         for _ in 0..1000 {
-            outbox.push(&mut vec![0; 100]);
+            outbox.push(&mut Parts::from(vec![0; 100]));
         }
         outbox.trim();
         assert!(

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 pub(crate) struct Pool {
     /// Negative if it was overdrawn.
     free: AtomicIsize,
+    /// What of it may still be kept for later use: an eighth at first.
+    idle: AtomicIsize,
     /// Something was given back.
     given: Arc<Notify>,
 }
@@ -21,17 +23,32 @@ impl Pool {
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             free: AtomicIsize::new(signed(bytes)),
+            idle: AtomicIsize::new(signed(bytes) / 8),
             given: Arc::default(),
         }
     }
 
     /// Takes so much, if it is there.
     fn take(&self, bytes: usize) -> bool {
-        let bytes = signed(bytes);
-        let take = |free: isize| (free >= bytes).then(|| free - bytes);
-        self.free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
+        take(&self.free, bytes)
+    }
+
+    /// Takes so much for what nobody uses for the time being, if there is that much to spare.
+    pub(crate) fn keep(&self, bytes: usize) -> bool {
+        if !take(&self.idle, bytes) {
+            return false;
+        }
+        let kept = self.take(bytes);
+        if !kept {
+            self.idle.fetch_add(signed(bytes), Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// Gives back what was taken to be kept.
+    pub(crate) fn let_go(&self, bytes: usize) {
+        self.idle.fetch_add(signed(bytes), Ordering::Relaxed);
+        self.give(bytes);
     }
 
     /// Takes so much, be it there or not: what has happened already has to be counted.
@@ -72,6 +89,13 @@ impl Default for Pool {
     fn default() -> Self {
         Self::new(usize::MAX)
     }
+}
+
+fn take(of: &AtomicIsize, bytes: usize) -> bool {
+    let bytes = signed(bytes);
+    let take = |free: isize| (free >= bytes).then(|| free - bytes);
+    of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        .is_ok()
 }
 
 /// There is no more memory than that anyway.

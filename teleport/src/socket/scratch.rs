@@ -1,6 +1,8 @@
 //! A buffer for each thread, in which frames are encoded.
 
-use std::cell::Cell;
+use std::{cell::Cell, mem};
+
+use crate::protocol::Parts;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -14,10 +16,21 @@ const KEEP: usize = 2 * 1024 * 1024;
 ///
 /// It is taken, not borrowed: a `Serialize` that itself makes a call gets an empty buffer instead of a panic.
 #[inline]
-pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut frame = SCRATCH.take();
-    let result = f(&mut frame);
-    give_back(frame);
+pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Parts) -> R) -> R {
+    with_buffer(|buffer| {
+        let mut frame = Parts::from(mem::take(buffer));
+        let result = f(&mut frame);
+        *buffer = frame.into_copied();
+        result
+    })
+}
+
+/// The same for what shares nothing.
+#[inline]
+pub(crate) fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut buffer = SCRATCH.take();
+    let result = f(&mut buffer);
+    give_back(buffer);
     result
 }
 
@@ -39,13 +52,13 @@ mod tests {
 
     #[test]
     fn the_buffer_is_used_again_and_one_too_large_is_not_kept() {
-        with_scratch(|frame| frame.extend_from_slice(&[1; 1000]));
+        with_scratch(|frame| frame.copied().extend_from_slice(&[1; 1000]));
         with_scratch(|frame| {
-            assert!(frame.is_empty() && frame.capacity() >= 1000);
-            with_scratch(|inner| assert_eq!(inner.capacity(), 0, "lent already"));
+            assert!(frame.is_empty() && frame.copied().capacity() >= 1000);
+            with_scratch(|inner| assert_eq!(inner.copied().capacity(), 0, "lent already"));
         });
         give_back(Vec::with_capacity(KEEP));
         give_back(Vec::with_capacity(KEEP + 1));
-        with_scratch(|frame| assert_eq!(frame.capacity(), KEEP));
+        with_scratch(|frame| assert_eq!(frame.copied().capacity(), KEEP));
     }
 }
