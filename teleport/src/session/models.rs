@@ -14,7 +14,9 @@
 
 use std::{
     env,
+    future::poll_fn,
     sync::{Arc, Weak},
+    task::Poll,
     time::Duration,
 };
 
@@ -93,6 +95,8 @@ enum Serve {
     InTasks,
     /// Refused at once, whatever waits to be written.
     Refuse,
+    /// Refused with so many words that three refusals are more than a session forces on who does not read.
+    RefuseAtLength,
 }
 
 impl Dispatch for Serve {
@@ -117,7 +121,11 @@ impl Dispatch for Serve {
                 session.shared().handler_ends();
             });
         } else {
-            reply::send_status_now(&session, head, &Status::unavailable("refused"));
+            let text = match self {
+                Self::RefuseAtLength => "refused ".repeat(2048),
+                _ => "refused".to_owned(),
+            };
+            reply::send_status_now(&session, head, &Status::unavailable(text));
             shared.handler_ends();
         }
     }
@@ -211,7 +219,7 @@ impl Other {
             if let Decoded::Packet(packet) = decoded.expect("a packet") {
                 return Some(packet);
             }
-            let read = std::future::poll_fn(|cx| self.inbox.poll_read(cx, &mut self.stream)).await;
+            let read = poll_fn(|cx| self.inbox.poll_read(cx, &mut self.stream)).await;
             if read.expect("an in-memory stream") == 0 {
                 return None;
             }
@@ -247,16 +255,24 @@ impl Other {
         self.stream.write_all(&frame).await.is_ok()
     }
 
-    /// Sends a pull's arguments back, twice: the second reply is nobody's.
+    /// Sends a pull's arguments back, and then something else, which is nobody's.
     async fn echo(&mut self, pull: &Packet) {
-        let packet = pull.clone();
-        for _ in 0..2 {
-            self.send(PacketKind::Reply, packet.header.seq, &packet.body)
-                .await;
-        }
+        let seq = pull.header.seq;
+        self.send(PacketKind::Reply, seq, &pull.body).await;
+        self.send(PacketKind::Reply, seq, b"j0").await;
     }
 
-    /// Echoes pulls, the second before the first, until the session ends its stream. Gives how many there were.
+    /// Echoes pulls until the session ends its stream. Gives how many there were.
+    async fn echo_in_order(mut self) -> usize {
+        let mut pulls = 0;
+        while let Some(packet) = self.next().await {
+            self.echo(&packet).await;
+            pulls += 1;
+        }
+        pulls
+    }
+
+    /// Echoes pulls, the second before the first.
     async fn echo_out_of_order(mut self) -> usize {
         let mut first = None;
         let mut pulls = 0;
@@ -348,6 +364,26 @@ fn each_pull_gets_its_own_reply_once_and_its_place_is_free_again() {
 }
 
 #[test]
+fn a_pull_may_be_awaited_by_another_task_than_began_it() {
+    check(|| async {
+        let model = connect(Serve::Refuse, ROOMY, ROOMY);
+        let session = model.session.clone();
+        let mut pull = Box::pin(async move { session.pull::<_, u32>("/a", 1).await });
+        let begins = spawn(async move {
+            let ready = poll_fn(|cx| Poll::Ready(pull.as_mut().poll(cx).is_ready())).await;
+            (!ready).then_some(pull)
+        });
+        let other = spawn(model.other.echo_in_order());
+        if let Some(pull) = joined(begins).await {
+            assert_eq!(pull.await.expect("a reply"), 1);
+        }
+        model.session.close().await;
+        joined(model.driver).await;
+        assert_eq!(joined(other).await, 1);
+    });
+}
+
+#[test]
 fn pulls_end_when_the_session_breaks_off() {
     check(|| async {
         let model = connect(Serve::Refuse, ROOMY, ROOMY);
@@ -393,6 +429,28 @@ fn pulls_end_when_the_other_side_ends_its_stream() {
         );
         assert_eq!(shared.entered_pulls(), 0);
         joined(leaves).await;
+        joined(driver).await;
+    });
+}
+
+#[test]
+fn a_pull_that_is_given_up_says_so_though_the_driver_goes_to_rest() {
+    check(|| async {
+        let Model {
+            session,
+            driver,
+            mut other,
+        } = connect(Serve::Refuse, ROOMY, ROOMY);
+        let shared = Arc::clone(&session.0);
+        let caller = session.clone();
+        let caller = spawn(async move { caller.pull::<_, u32>("/a", 1).cancel().await });
+        other.expect(PacketKind::Pull).await;
+        caller.abort();
+        drop(caller.await);
+        let push = other.expect(PacketKind::Push).await;
+        assert_eq!(push.header.uri, "/~teleport/cancel?seq=0");
+        assert_eq!(shared.entered_pulls(), 0);
+        session.abort();
         joined(driver).await;
     });
 }
@@ -456,15 +514,7 @@ fn a_close_loses_no_call_that_was_taken_and_takes_none_after_it() {
         let model = connect(Serve::Refuse, ROOMY, ROOMY);
         let shared = Arc::clone(&model.session.0);
         let callers = [[1, 2], [3, 4]].map(|arguments| calls(&model.session, arguments));
-        let mut other = model.other;
-        let other = spawn(async move {
-            let mut pulls = 0;
-            while let Some(packet) = other.next().await {
-                other.echo(&packet).await;
-                pulls += 1;
-            }
-            pulls
-        });
+        let other = spawn(model.other.echo_in_order());
         let waits = Arc::clone(&shared);
         let left = spawn(async move { waits.left_open().await });
         model.session.close().await;
@@ -556,9 +606,9 @@ fn who_asks_without_reading_is_heard_again_once_it_reads() {
             session,
             driver,
             mut other,
-        } = connect(Serve::Refuse, 1, 128);
+        } = connect(Serve::RefuseAtLength, 1, 16 * 1024);
         for seq in 0..PULLS {
-            // All fit into the stream, which is why nobody waits here. The replies do not.
+            // They fit into the stream, which is why nobody waits here. The replies do not.
             other.send(PacketKind::Pull, seq, b"").await;
         }
         for _ in 0..PULLS {
