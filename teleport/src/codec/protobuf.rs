@@ -73,7 +73,7 @@ pub(super) fn write<M: Message>(
     Ok(())
 }
 
-/// As [`write`], with large fields of the type `Bytes` shared.
+/// As [`write()`], with large fields of the type `Bytes` shared.
 pub(super) fn write_parts<M: Message>(
     message: &M,
     codec: CodecId,
