@@ -211,6 +211,42 @@ fn a_large_body_takes_no_memory_but_that_which_the_last_one_has_left() {
     assert!(bytes < LEN as u64 / 32, "{bytes} bytes for each call");
 }
 
+#[test]
+fn a_session_that_rests_takes_little_on_each_side() {
+    const SESSIONS: u64 = 200;
+    let builder = || {
+        Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+    };
+    let runtime = builder().expect("a runtime");
+    let server = Peer::builder().routes(Calc.into_router()).build();
+    let (server, client) = (
+        server.expect("a peer"),
+        Peer::builder().build().expect("a peer"),
+    );
+    let open = async |count: u64| {
+        let mut sessions = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            let (left, right) = tokio::io::duplex(4096);
+            server.serve_conn(left).await.expect("a session");
+            let session = client.serve_conn(right).await.expect("a session");
+            let calc = CalcClient::new(&session);
+            calc.add(two(1)).await.expect("answered");
+            sessions.push(session);
+        }
+        // By then buffers are given back.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        sessions
+    };
+    let mut sessions = runtime.block_on(open(1));
+    let counted = measure(|| sessions.extend(runtime.block_on(open(SESSIONS))));
+    let each = counted.bytes_current / (2 * SESSIONS as i64);
+    // 2,912 was reached, with half of the pipe.
+    assert!(each < 3200, "{each} bytes");
+}
+
 /// Has one hook.
 struct Looking;
 

@@ -635,7 +635,7 @@ fn a_connection_that_says_nothing_takes_a_few_kib_and_ends_after_the_read_timeou
         assert_eq!(server.session_count(), 0);
     });
     // A claim is believed for 16 KiB of it.
-    let bound = COUNT * 6 * KIB + COUNT / 2 * 16 * KIB;
+    let bound = COUNT * 4 * KIB + COUNT / 2 * 16 * KIB;
     assert!(found < bound, "{} bytes for each", found / COUNT);
 }
 

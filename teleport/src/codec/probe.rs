@@ -199,6 +199,10 @@ impl<T: Encode> Encode for PlainBody<'_, T> {
         self.0.fallback_codec()
     }
 
+    fn may_use(&self, codec: CodecId) -> bool {
+        self.0.may_use(codec)
+    }
+
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         self.0.encode(codec, codecs, out)
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    session::{Handshake, Session, Shared, caught, driver::Driver},
+    session::{Handshake, Session, Shared, caught, discard, driver::Driver},
     socket::{
         hang_up::hang_up,
         inbox::Inbox,
@@ -321,12 +321,15 @@ impl Entry {
             Stage::Closing => session.start_closing(),
             Stage::Cut => session.abort(),
         }
-        let driver = Driver::new(io, session.clone(), inbox, connected);
+        let mut driver = Driver::new(io, session.clone(), inbox, connected);
         tokio::spawn(async move {
-            // If it panics, the session ends all the same, and its plugins hear of it.
+            // If it panics, the session ends all the same, and its plugins hear of it. It is borrowed, since a future that owns
+            // another one takes twice the memory of that.
             if let Err(panic) = caught(driver.run()).await {
                 tracing::error!(peer = %self.session.peer_addr(), panic, "the task of a session panicked");
+                self.session.shared().end_for_panic();
             }
+            discard(driver, "a connection");
             let session = self.session.clone();
             drop(self);
             session.shared().env.dispatch.ended(&session).await;

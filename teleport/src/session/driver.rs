@@ -161,7 +161,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Runs to the end of the session, and closes the stream.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         let mut shut = false;
         let parting = std::future::poll_fn(|cx| self.poll_parting(cx, &mut shut));
@@ -647,14 +647,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 }
 
 impl<I> Drop for Driver<I> {
-    /// The runtime may be shut down at any time, and the stream or the protocol may panic; those who wait must not wait for
-    /// ever.
+    /// The runtime may be shut down at any time; those who wait must not wait for ever.
     fn drop(&mut self) {
-        let reason = match std::thread::panicking() {
-            true => Reason::Panicked,
-            false => Reason::RuntimeGone,
-        };
-        self.session.0.end(Phase::Ended, reason);
+        self.session.0.end(Phase::Ended, Reason::RuntimeGone);
     }
 }
 

@@ -188,10 +188,11 @@ fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Mode
     let shared = Shared::new("model".into(), Arc::new(env), addr.clone(), addr, None);
     let session = Session::new(Arc::new(shared));
     let (near, far) = tokio::io::duplex(pipe);
-    let driver = Driver::new(near, session.clone(), Inbox::new(Arc::default()), accepted);
+    let mut driver = Driver::new(near, session.clone(), Inbox::new(Arc::default()), accepted);
     let shared = Arc::clone(&session.0);
     let driver = spawn(async move {
         driver.run().await;
+        drop(driver);
         shared.release();
     });
     let other = Other {
@@ -326,19 +327,27 @@ async fn joined<T>(task: JoinHandle<T>) -> T {
     task.await.expect("nobody aborted it")
 }
 
+/// Each of the senders makes so many pushes. All of them are sent, and arrive.
+async fn all_pushes_arrive(mut model: Model, senders: &[usize]) {
+    let tasks: Vec<_> = senders
+        .iter()
+        .map(|count| pushes(&model.session, *count))
+        .collect();
+    for _ in 0..senders.iter().sum::<usize>() {
+        model.other.expect(PacketKind::Push).await;
+    }
+    for task in tasks {
+        assert!(joined(task).await.iter().all(Result::is_ok));
+    }
+    model.session.abort();
+    joined(model.driver).await;
+}
+
 #[test]
 fn no_frame_is_left_behind_when_the_driver_goes_to_rest() {
     check(|| async {
-        let mut model = connect(Serve::Refuse, ROOMY, ROOMY);
-        let senders = [pushes(&model.session, 2), pushes(&model.session, 1)];
-        for _ in 0..3 {
-            model.other.expect(PacketKind::Push).await;
-        }
-        for sender in senders {
-            assert!(joined(sender).await.iter().all(Result::is_ok));
-        }
-        model.session.abort();
-        joined(model.driver).await;
+        let model = connect(Serve::Refuse, ROOMY, ROOMY);
+        all_pushes_arrive(model, &[2, 1]).await;
     });
 }
 
@@ -458,16 +467,8 @@ fn a_pull_that_is_given_up_says_so_though_the_driver_goes_to_rest() {
 #[test]
 fn who_waits_for_room_goes_on_when_there_is_some() {
     check(|| async {
-        let mut model = connect(Serve::Refuse, 1, 16);
-        let senders = [(); 3].map(|()| pushes(&model.session, 2));
-        for _ in 0..6 {
-            model.other.expect(PacketKind::Push).await;
-        }
-        for sender in senders {
-            assert!(joined(sender).await.iter().all(Result::is_ok));
-        }
-        model.session.abort();
-        joined(model.driver).await;
+        let model = connect(Serve::Refuse, 1, 16);
+        all_pushes_arrive(model, &[2, 2, 2]).await;
     });
 }
 

@@ -16,12 +16,14 @@ use teleport::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
-    runtime::Builder,
     task::JoinHandle,
     time::timeout,
 };
 
-use super::{input::Input, world::World};
+use super::{
+    input::Input,
+    world::{self, MOST, PATIENCE, World},
+};
 use crate::wire::frame;
 
 /// Bytes that choose the configuration, and then operations.
@@ -29,19 +31,9 @@ use crate::wire::frame;
 /// # Panics
 /// A promise is broken.
 pub fn run(bytes: &[u8]) {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(converse(Input::new(bytes)));
-    assert_eq!(runtime.metrics().num_alive_tasks(), 0, "tasks are left");
+    world::run(converse(Input::new(bytes)));
 }
 
-/// Operations of one input. The rest of a longer one is not looked at.
-const MOST: usize = 200;
-/// Longer than all waiting that is asked for, shorter than the write timeout.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// Answers that are no reply to what was asked are this and their sequence number.
 const STRAY: u64 = 1 << 32;
 

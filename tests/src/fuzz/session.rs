@@ -9,28 +9,20 @@ use std::{
 };
 
 use teleport::{Error, Peer, PeerConfig, Session, protocol::HeaderCodec};
-use tokio::{runtime::Builder, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 
-use super::{input::Input, world::World};
+use super::{
+    input::Input,
+    world::{self, MOST, PATIENCE, World},
+};
 
 /// Bytes that choose the configuration, and then operations.
 ///
 /// # Panics
 /// A promise is broken.
 pub fn run(bytes: &[u8]) {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(converse(Input::new(bytes)));
-    assert_eq!(runtime.metrics().num_alive_tasks(), 0, "tasks are left");
+    world::run(converse(Input::new(bytes)));
 }
-
-/// Operations of one input. The rest of a longer one is not looked at.
-const MOST: usize = 200;
-/// Longer than all waiting that is asked for, shorter than the write timeout.
-const PATIENCE: Duration = Duration::from_secs(150);
 
 async fn converse(mut input: Input<'_>) {
     let world = World::default();

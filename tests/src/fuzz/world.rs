@@ -12,7 +12,26 @@ use std::{
 use teleport::{
     PullController, PullCtx, PushController, Router, Status, pull_controller, push_controller,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    runtime::Builder,
+    sync::{Notify, Semaphore},
+};
+
+/// Operations of one input. The rest of a longer one is not looked at.
+pub(super) const MOST: usize = 200;
+/// Longer than all waiting that is asked for, shorter than the write timeout.
+pub(super) const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Runs a conversation on a paused clock, after which no task may be left.
+pub(super) fn run(conversation: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(conversation);
+    assert_eq!(runtime.metrics().num_alive_tasks(), 0, "tasks are left");
+}
 
 /// The number of a call, and something that makes it larger.
 type Args = (u64, String);
