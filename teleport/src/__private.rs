@@ -167,41 +167,48 @@ where
     result.into_result().map_err(HandlerError::into_status)
 }
 
-/// The inside of a generated client.
+/// The inside of a generated client: one pointer, so that tasks which have a client each do not have much.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Caller(Arc<Inside>);
+
+#[derive(Clone, Debug)]
+struct Inside {
     connection: Kept,
-    prefix: Arc<str>,
+    prefix: Box<str>,
     options: CallOptions,
 }
 
 impl Caller {
     #[must_use]
     pub fn new(connection: &impl Connection) -> Self {
-        Self {
+        Self(Arc::new(Inside {
             connection: connection.keep(),
-            prefix: Arc::from(""),
+            prefix: Box::from(""),
             options: CallOptions::new(),
-        }
+        }))
     }
 
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
-        self.prefix = uri::join(prefix, &self.prefix).into();
+        let inside = Arc::make_mut(&mut self.0);
+        inside.prefix = uri::join(prefix, &inside.prefix).into();
         self
     }
 
     #[must_use]
     pub fn options(mut self, options: CallOptions) -> Self {
-        self.options = options;
+        Arc::make_mut(&mut self.0).options = options;
         self
     }
 
+    fn on(&self) -> On<'_> {
+        self.0.connection.on()
+    }
+
     fn uri(&self, route: &'static str) -> Cow<'static, str> {
-        if self.prefix.is_empty() {
-            Cow::Borrowed(route)
-        } else {
-            Cow::Owned(uri::join(&self.prefix, route))
+        match &*self.0.prefix {
+            "" => Cow::Borrowed(route),
+            prefix => Cow::Owned(uri::join(prefix, route)),
         }
     }
 }
@@ -244,11 +251,11 @@ where
 {
     let args = With(args, encode);
     Pull::new(
-        caller.connection.on(),
+        caller.on(),
         caller.uri(route),
         args,
         decode,
-        caller.options,
+        caller.0.options,
     )
 }
 
@@ -267,8 +274,8 @@ where
     D: DecodeAs<R> + Copy + Send + Sync + 'a,
 {
     let args = With(args, encode);
-    let (on, uri) = (caller.connection.on(), caller.uri(route));
-    Pull::new(on, uri, args, decode, caller.options.cancel())
+    let (on, uri) = (caller.on(), caller.uri(route));
+    Pull::new(on, uri, args, decode, caller.0.options.cancel())
 }
 
 pub fn call_push<'a, A, E>(
@@ -282,9 +289,9 @@ where
     E: EncodeAs<A> + Send + 'a,
 {
     Push::new(
-        caller.connection.on(),
+        caller.on(),
         caller.uri(route),
         With(args, encode),
-        caller.options,
+        caller.0.options,
     )
 }

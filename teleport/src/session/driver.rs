@@ -74,6 +74,8 @@ pub(crate) struct Driver<I> {
     room: usize,
     /// Bytes that packets were answered with in this turn.
     replied: usize,
+    /// Callers that were woken in this turn.
+    woken: usize,
     reading: bool,
     /// The turn has gone on for long, though not in handlers.
     late: bool,
@@ -85,8 +87,8 @@ pub(crate) struct Driver<I> {
     awaited: Option<Instant>,
     /// All is done that was to be done.
     parting: bool,
-    /// The writing was put off by one turn of the scheduler, for more frames to gather.
-    put_off: bool,
+    /// The writing was put off, for more frames to gather.
+    put_off: Option<Gathering>,
     /// The stream was full at the last write or flush, since then, and what it has taken since; for the write timeout.
     stalled: Option<(Instant, usize)>,
     /// The stream has a buffer of its own, and something is in it: all is written, and not all is out.
@@ -103,6 +105,36 @@ pub(crate) struct Driver<I> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Watches whether the other side lives, if that is wanted.
     pulse: Option<Pulse>,
+}
+
+/// Waits for callers on other threads.
+struct Gathering {
+    /// Calls that were under way when it began.
+    calls: usize,
+    /// How many of those that were woken had not run, and bytes that they had sent.
+    seen: (usize, usize),
+    /// Turns since those numbers have changed.
+    idle: u8,
+}
+
+impl Gathering {
+    const IDLE: u8 = 4;
+    const MOST: usize = 4 * 1024;
+
+    fn new(calls: usize) -> Self {
+        Self { calls, seen: (0, 0), idle: 0 }
+    }
+
+    fn goes_on(&mut self, shared: &Shared) -> bool {
+        let (live, behind, queued) = shared.callers_behind();
+        let seen = (behind, queued);
+        self.idle = match seen == self.seen {
+            true => self.idle + 1,
+            false => 0,
+        };
+        self.seen = seen;
+        (behind > 0 || live < self.calls) && queued < Self::MOST && self.idle < Self::IDLE
+    }
 }
 
 /// Stands before the header of each packet.
@@ -140,13 +172,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             runner,
             room: 0,
             replied: 0,
+            woken: 0,
             reading: true,
             late: false,
             choked: false,
             begun: None,
             awaited: connected.then(|| Instant::now() + PARTING),
             parting: false,
-            put_off: false,
+            put_off: None,
             stalled: None,
             unflushed: false,
             // A handshake may have read the beginning of a packet.
@@ -175,6 +208,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = Arc::clone(&self.session.0);
+        if let Some(gathering) = &mut self.put_off
+            && gathering.goes_on(&shared)
+        {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let (phase, room) = shared.driver_wakes(cx.waker());
         if phase == Phase::Ended {
             return Poll::Ready(());
@@ -182,6 +221,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.room = room;
         self.runner.begin();
         self.replied = 0;
+        self.woken = 0;
         let again = if self.parting {
             self.discard(cx)
         } else {
@@ -189,13 +229,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         let served = self.runner.spent() > Duration::ZERO;
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
-        let patient = !served && !self.put_off;
-        if self.flush.is_empty() && !shared.take_frames(&mut self.flush, patient) {
-            self.put_off = true;
+        let patient = !served && self.put_off.is_none();
+        let several = patient && self.woken > 1;
+        if self.flush.is_empty() && (several || !shared.take_frames(&mut self.flush, patient)) {
+            self.put_off = Some(Gathering::new(shared.callers_behind().0));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.put_off = false;
+        self.put_off = None;
         self.write(&shared, cx);
         let freed = self.choked && !shared.is_choked();
         if freed {
@@ -327,6 +368,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return;
         }
         let late = shared.answer(&mut self.answers, &mut self.wakers);
+        self.woken += self.wakers.len();
         self.wakers.drain(..).for_each(Waker::wake);
         if late > 0 {
             tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");

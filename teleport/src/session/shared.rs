@@ -668,6 +668,13 @@ impl Shared {
         (state.phase, self.env.write_buffer.saturating_sub(queued))
     }
 
+    /// How many callers have been woken and have not taken their replies yet, and how many bytes wait to be written.
+    pub(crate) fn callers_behind(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let behind = state.pending.live() - state.pending.waiting();
+        (state.pending.live(), behind, state.outbox.len())
+    }
+
     /// The driver has nothing more to write or to wait for but the end of the other side.
     pub(crate) fn driver_rests(&self) {
         self.lock().awake = false;
