@@ -172,6 +172,17 @@ pub(super) enum Held<'a> {
     Found(Session, &'a dyn Finder),
 }
 
+impl<'a> Held<'a> {
+    /// Where another session can be had.
+    #[inline]
+    pub(super) fn on(&self) -> On<'a> {
+        match *self {
+            Self::Borrowed(session) => On(Way::Session(session)),
+            Self::Found(_, finder) => On(Way::Found(finder)),
+        }
+    }
+}
+
 impl Deref for Held<'_> {
     type Target = Session;
 

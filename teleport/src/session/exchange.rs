@@ -17,17 +17,17 @@ use crate::{error::Error, protocol::Parts};
 pub(super) struct Exchange<'a> {
     session: Held<'a>,
     seq: u64,
+    /// The outbox is full.
+    blocked: Option<Box<Blocked<'a>>>,
+    /// The frame is handed over; the waker of that poll is noted.
+    waiting: bool,
     /// Tell the other side if the caller goes away.
     cancel: bool,
-    stage: Stage<'a>,
 }
 
-enum Stage<'a> {
-    /// The outbox is full.
-    Blocked(Box<Parts>, BoxFuture<'a, ()>),
-    /// Handed over; the waker of that poll is noted.
-    Waiting,
-    Done,
+struct Blocked<'a> {
+    frame: Parts,
+    room: BoxFuture<'a, ()>,
 }
 
 impl<'a> Exchange<'a> {
@@ -43,11 +43,17 @@ impl<'a> Exchange<'a> {
         let mut this = Self {
             session,
             seq,
+            blocked: None,
+            waiting: false,
             cancel,
-            stage: Stage::Done,
         };
         this.hand_over(frame, cx)?;
         Ok(this)
+    }
+
+    #[inline]
+    pub(super) fn held(&self) -> &Held<'a> {
+        &self.session
     }
 
     #[inline]
@@ -58,15 +64,16 @@ impl<'a> Exchange<'a> {
     /// The frame is handed over.
     #[inline]
     pub(super) fn waits_for_reply(&self) -> bool {
-        matches!(self.stage, Stage::Waiting)
+        self.waiting
     }
 
     /// Ready when the frame is handed over.
     #[inline]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Stage::Blocked(frame, room) = &mut self.stage {
-            ready!(room.as_mut().poll(cx));
-            let mut frame = mem::take(&mut **frame);
+        while let Some(blocked) = &mut self.blocked {
+            ready!(blocked.room.as_mut().poll(cx));
+            let mut frame = mem::take(&mut blocked.frame);
+            self.blocked = None;
             self.hand_over(&mut frame, cx)?;
         }
         Poll::Ready(Ok(()))
@@ -82,7 +89,7 @@ impl<'a> Exchange<'a> {
             Err(closed) if closed.before_call() => Err(Error::unsent("pull", closed)),
             Err(closed) => Err(Error::closed("pull", Some(closed.into()))),
         };
-        self.stage = Stage::Done;
+        self.waiting = false;
         Poll::Ready(result)
     }
 
@@ -92,12 +99,18 @@ impl<'a> Exchange<'a> {
             seq: self.seq,
             waker: cx.waker(),
         };
-        self.stage = match self.session.shared().enqueue(pull, frame) {
-            Ok(()) => Stage::Waiting,
-            Err(Refused::Full) => Stage::Blocked(Box::new(mem::take(frame)), room(&self.session)),
+        match self.session.shared().enqueue(pull, frame) {
+            Ok(()) => self.waiting = true,
+            Err(Refused::Full) => self.block(mem::take(frame)),
             Err(Refused::Closed(closed)) => return Err(Error::unsent("pull", closed)),
-        };
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn block(&mut self, frame: Parts) {
+        let room = room(&self.session);
+        self.blocked = Some(Box::new(Blocked { frame, room }));
     }
 }
 
@@ -114,7 +127,7 @@ pub(super) fn room<'a>(session: &Held<'a>) -> BoxFuture<'a, ()> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        if let Stage::Waiting = self.stage {
+        if self.waiting {
             self.session.shared().forget_pull(self.seq);
             if self.cancel {
                 cancel::send(&self.session, self.seq);

@@ -22,7 +22,9 @@ pub(crate) struct Pending {
     waiting: usize,
 }
 
+/// One cache line, and not parts of two.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Slot {
     seq: u64,
     entry: Option<Entry>,
@@ -62,8 +64,8 @@ impl Pending {
     /// Enters a pull. `seq` must be fresh: the session counts it up for each pull.
     #[inline]
     pub(crate) fn insert(&mut self, seq: u64, waker: Waker) {
-        // Half empty, so that replies slightly out of order do not overtake each other.
-        if (self.live + 1) * 2 > self.ring.len() {
+        // Not full, so that replies slightly out of order do not overtake each other.
+        if (self.live + 1) * 4 > self.ring.len() * 3 {
             self.resize((self.ring.len() * 2).max(FIRST_LEN));
         }
         self.live += 1;

@@ -4,7 +4,6 @@ use std::{
     borrow::Cow,
     fmt,
     future::{Future, poll_fn},
-    marker::PhantomData,
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -18,7 +17,7 @@ use tracing::Instrument;
 use super::{
     Answer, CallCtx, Session,
     call::{self, CallOptions, Head},
-    connection::{Held, On, TRIES, Way},
+    connection::{Finder, Held, On, TRIES, Way},
     dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::Exchange,
     farewell,
@@ -50,26 +49,32 @@ use crate::{
 /// [`cancel`](Self::cancel).
 #[must_use = "a pull does nothing until it is awaited"]
 pub struct Pull<'a, A, R, D = Plain> {
-    on: On<'a>,
+    stage: Stage<'a, A, R>,
     uri: Cow<'a, str>,
     options: CallOptions,
     meta: Meta,
-    decode: D,
-    stage: Stage<'a, A, R>,
     limit: Option<Pin<Box<Sleep>>>,
+    decode: D,
     /// Sessions asked for so far.
     tries: u8,
-    result: PhantomData<fn() -> R>,
 }
 
+/// Holds what it still needs and no more: with thousands of calls under way, their size decides how often the caches miss.
 enum Stage<'a, A, R> {
-    Start(A),
+    Start(On<'a>, A),
     /// A session is being found.
-    Finding(A, BoxFuture<'a, Result<Session, Error>>),
+    Finding(
+        &'a dyn Finder,
+        A,
+        BoxFuture<'a, Result<Session, Error>>,
+    ),
     /// With the arguments, if they can be sent again on another session.
     Sent(Exchange<'a>, Option<A>),
     /// Plugins or logs look at this call: the slow path.
-    Hooked(BoxFuture<'a, (Result<R, Error>, Option<A>)>),
+    Hooked(
+        On<'a>,
+        BoxFuture<'a, (Result<R, Error>, Option<A>)>,
+    ),
     Done,
 }
 
@@ -77,6 +82,7 @@ enum Stage<'a, A, R> {
 impl<A, R, D> Unpin for Pull<'_, A, R, D> {}
 
 impl<'a, A, R, D> Pull<'a, A, R, D> {
+    #[inline]
     pub(crate) fn new(
         on: On<'a>,
         uri: Cow<'a, str>,
@@ -85,15 +91,13 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
         options: CallOptions,
     ) -> Self {
         Self {
-            on,
+            stage: Stage::Start(on, args),
             uri,
             options,
             meta: Meta::new(),
-            decode,
-            stage: Stage::Start(args),
             limit: None,
+            decode,
             tries: 0,
-            result: PhantomData,
         }
     }
 
@@ -146,9 +150,10 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
 
     /// Where the call goes, as far as that is known.
     fn peer(&self) -> String {
-        match (&self.on.0, &self.stage) {
-            (Way::Session(session), _) => session.peer_addr().to_string(),
-            (_, Stage::Sent(exchange, _)) => exchange.session().peer_addr().to_string(),
+        match &self.stage {
+            Stage::Start(On(Way::Session(session)), _)
+            | Stage::Hooked(On(Way::Session(session)), _) => session.peer_addr().to_string(),
+            Stage::Sent(exchange, _) => exchange.session().peer_addr().to_string(),
             _ => String::new(),
         }
     }
@@ -183,17 +188,25 @@ where
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Error>> {
         loop {
             match &mut self.stage {
-                Stage::Start(_) => {
-                    if self.start(cx)? {
-                        return Poll::Pending;
+                Stage::Start(on, _) => match on.0 {
+                    Way::Session(session) => {
+                        self.inherit(Some(session))?;
+                        if self.start_on(Held::Borrowed(session), cx)? {
+                            return Poll::Pending;
+                        }
                     }
-                }
-                Stage::Finding(_, session) => {
+                    Way::Found(finder) => {
+                        self.inherit(None)?;
+                        self.tries += 1;
+                        if let Some(args) = self.stage.take() {
+                            self.stage = Stage::Finding(finder, args, finder.find());
+                        }
+                    }
+                },
+                Stage::Finding(finder, _, session) => {
+                    let finder = *finder;
                     let session = ready!(session.as_mut().poll(cx))?;
-                    if let Stage::Finding(args, _) = mem::replace(&mut self.stage, Stage::Done)
-                        && let Way::Found(finder) = self.on.0
-                        && self.start_on(Held::Found(session, finder), args, cx)?
-                    {
+                    if self.start_on(Held::Found(session, finder), cx)? {
                         return Poll::Pending;
                     }
                 }
@@ -202,14 +215,14 @@ where
                         .and_then(|answer| decode_reply(exchange.session(), &answer, self.decode));
                     match (result, spare.take()) {
                         (Err(error), Some(args)) if error.is_unsent() => {
-                            self.stage = Stage::Start(args);
+                            self.stage = Stage::Start(exchange.held().on(), args);
                         }
                         (result, _) => return Poll::Ready(result),
                     }
                 }
-                Stage::Hooked(future) => match ready!(future.as_mut().poll(cx)) {
+                Stage::Hooked(on, future) => match ready!(future.as_mut().poll(cx)) {
                     (Err(error), Some(args)) if error.is_unsent() => {
-                        self.stage = Stage::Start(args);
+                        self.stage = Stage::Start(*on, args);
                     }
                     (result, _) => return Poll::Ready(result),
                 },
@@ -220,38 +233,25 @@ where
         }
     }
 
-    /// `true` if the frame was handed over, which notes the waker too.
-    fn start(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        let Stage::Start(args) = mem::replace(&mut self.stage, Stage::Done) else {
-            return Ok(false);
-        };
-        if self.tries == 0
-            && let Err(error) = call::inherit(&mut self.options, &mut self.meta, "pull")
-        {
-            if let Way::Session(session) = self.on.0 {
+    /// Before the first try.
+    #[inline]
+    fn inherit(&mut self, session: Option<&Session>) -> Result<(), Error> {
+        if self.tries > 0 {
+            return Ok(());
+        }
+        call::inherit(&mut self.options, &mut self.meta, "pull").inspect_err(|error| {
+            if let Some(session) = session {
                 let seq = session.shared().next_pull();
-                call::tell_unmade(session, || self.header(seq), &error);
+                call::tell_unmade(session, || self.header(seq), error);
             }
-            return Err(error);
-        }
-        match self.on.0 {
-            Way::Session(session) => self.start_on(Held::Borrowed(session), args, cx),
-            Way::Found(finder) => {
-                self.tries += 1;
-                self.stage = Stage::Finding(args, finder.find());
-                Ok(false)
-            }
-        }
+        })
     }
 
-    fn start_on(
-        &mut self,
-        session: Held<'a>,
-        args: A,
-        cx: &mut Context<'_>,
-    ) -> Result<bool, Error> {
+    /// `true` if the frame was handed over, which notes the waker too.
+    fn start_on(&mut self, session: Held<'a>, cx: &mut Context<'_>) -> Result<bool, Error> {
         let seq = session.shared().next_pull();
-        let again = self.may_try_again();
+        let on = session.on();
+        let again = self.may_try_again(on);
         let mut meta = match again {
             true => self.meta.clone(),
             false => mem::take(&mut self.meta),
@@ -268,9 +268,14 @@ where
                 session,
                 again,
             };
-            self.stage = Stage::Hooked(Box::pin(call.run(args, self.decode)));
+            if let Some(args) = self.stage.take() {
+                self.stage = Stage::Hooked(on, Box::pin(call.run(args, self.decode)));
+            }
             return Ok(false);
         }
+        let (Stage::Start(_, args) | Stage::Finding(_, args, _)) = &self.stage else {
+            return Ok(false);
+        };
         let exchange = with_scratch(|frame| {
             let head = Head {
                 kind: PacketKind::Pull,
@@ -278,17 +283,23 @@ where
                 uri: &self.uri,
                 meta: &meta,
             };
-            call::encode(session.shared(), head, &options, &args, frame)?;
+            call::encode(session.shared(), head, &options, args, frame)?;
             Exchange::start(session, seq, options.cancel, frame, cx)
         });
         match exchange {
             Ok(exchange) => {
                 let waits = exchange.waits_for_reply();
-                self.stage = Stage::Sent(exchange, again.then_some(args));
+                let spare = match again {
+                    true => self.stage.take(),
+                    false => None,
+                };
+                self.stage = Stage::Sent(exchange, spare);
                 Ok(waits)
             }
             Err(error) if again && error.is_unsent() => {
-                self.stage = Stage::Start(args);
+                if let Some(args) = self.stage.take() {
+                    self.stage = Stage::Start(on, args);
+                }
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -305,8 +316,8 @@ where
     }
 
     /// On another session, if this one turns out not to have taken the call.
-    fn may_try_again(&self) -> bool {
-        matches!(self.on.0, Way::Found(_)) && self.tries < TRIES
+    fn may_try_again(&self, on: On<'_>) -> bool {
+        matches!(on.0, Way::Found(_)) && self.tries < TRIES
     }
 
     fn header(&self, seq: u64) -> Header {
@@ -325,7 +336,7 @@ where
         let Some(limit) = self.options.timeout else {
             return Poll::Pending;
         };
-        if let Stage::Hooked(_) = self.stage {
+        if let Stage::Hooked(..) = self.stage {
             // It has the limit with it, and tells of its passing.
             return Poll::Pending;
         }
@@ -334,6 +345,16 @@ where
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(sleep.as_mut().poll(cx));
         Poll::Ready(Err(Error::timeout("pull")))
+    }
+}
+
+impl<A, R> Stage<'_, A, R> {
+    /// The arguments, of a call that has not been sent.
+    fn take(&mut self) -> Option<A> {
+        match mem::replace(self, Self::Done) {
+            Self::Start(_, args) | Self::Finding(_, args, _) => Some(args),
+            _ => None,
+        }
     }
 }
 
