@@ -48,7 +48,7 @@ impl Context {
         if extended {
             session.shared().note_extended();
         }
-        let surrounded = extended || env.log.is_on() || env.dispatch.observer().is_some();
+        let surrounded = extended || env.observed || env.log.is_on();
         let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, body)));
         let mut parts = SPARE.take().unwrap_or_default();
         *parts = Some(Parts {

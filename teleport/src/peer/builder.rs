@@ -20,7 +20,7 @@ use crate::{
     plugin::{Chain, Plugin},
     protocol::{Protocol, Standard},
     router::{Router, RouterDispatch, Table, TableError},
-    session::{Env, log::CallLog},
+    session::{Env, dispatch::Dispatch, log::CallLog},
     socket::pool::Pool,
 };
 
@@ -153,6 +153,8 @@ impl PeerBuilder {
                 pool: Arc::new(Pool::new(config.peer_memory)),
                 announce: config.announce,
                 log: CallLog::new(config.slow_threshold, config.print_bodies.clone()),
+                hooked: dispatch.outbound().is_some(),
+                observed: dispatch.observer().is_some(),
                 dispatch: Arc::clone(&dispatch) as _,
                 host: Weak::clone(this) as _,
             };

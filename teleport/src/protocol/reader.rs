@@ -38,9 +38,22 @@ impl<'a> Reader<'a> {
     }
 
     fn long_varint(&mut self) -> Option<u64> {
+        let bits = |byte: u8| u64::from(byte & 0x7f);
+        // Status codes, and the sequence numbers of the first two million calls.
+        match *self.0 {
+            [a, b @ ..0x80, ref rest @ ..] => {
+                self.0 = rest;
+                return Some(bits(a) | bits(b) << 7);
+            }
+            [a, b, c @ ..0x80, ref rest @ ..] => {
+                self.0 = rest;
+                return Some(bits(a) | bits(b) << 7 | bits(c) << 14);
+            }
+            _ => {}
+        }
         let mut value = 0;
         for (index, &byte) in self.0.iter().take(10).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * index);
+            value |= bits(byte) << (7 * index);
             if byte < 0x80 {
                 self.0 = self.0.get(index + 1..)?;
                 return Some(value);

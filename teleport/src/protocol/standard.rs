@@ -50,10 +50,7 @@ impl Protocol for Standard {
             )));
         };
         // A header that cannot be read is told at once: the body it announces may never come.
-        let checked = || {
-            let owned = Bytes::copy_from_slice(header_bytes);
-            header::decode(header_codec, &owned, &owned)
-        };
+        let checked = || check_header(header_codec, header_bytes);
         let Some(body_length) = reader.u32() else {
             checked()?;
             return Ok(need(src, whole_head));
@@ -68,16 +65,25 @@ impl Protocol for Standard {
             return Ok(need(src, size));
         }
 
-        let mut whole: Bytes = src.split_to(size).freeze();
-        let header_bytes = whole.get(LENGTH + 1..head).unwrap_or_default();
-        let header = header::decode(header_codec, header_bytes, &whole)?;
-        whole.advance(whole_head);
-        Ok(Decoded::Packet(Packet::read(
-            header,
-            header_codec,
-            whole,
-            size,
-        )))
+        let mut body: Bytes = src.split_to(size).freeze();
+        let header_bytes = body.get(LENGTH + 1..head).unwrap_or_default();
+        // Each with an end of its own, so that the packet is made where it is to be: it is too large to be moved about.
+        match header_codec {
+            HeaderCodec::Json => {
+                let header = header::json::decode(header_bytes)?;
+                body.advance(whole_head);
+                let packet = Packet::read(header, header_codec, body, size);
+                Ok(Decoded::Packet(packet))
+            }
+            HeaderCodec::Protobuf => {
+                let Some(header) = header::protobuf::read(header_bytes, &body) else {
+                    return Err(header::protobuf::unreadable());
+                };
+                body.advance(whole_head);
+                let packet = Packet::read(header, header_codec, body, size);
+                Ok(Decoded::Packet(packet))
+            }
+        }
     }
 
     fn has_farewell(&self) -> bool {
@@ -150,6 +156,12 @@ fn patch(dst: &mut [u8], at: usize, len: usize) -> Result<(), EncodeError> {
         field.copy_from_slice(&value.to_be_bytes());
     }
     Ok(())
+}
+
+#[cold]
+fn check_header(codec: HeaderCodec, bytes: &[u8]) -> Result<(), ProtocolError> {
+    let whole = Bytes::copy_from_slice(bytes);
+    header::decode(codec, &whole, &whole).map(drop)
 }
 
 fn check(size: usize, limits: &Limits) -> Result<(), ProtocolError> {

@@ -390,13 +390,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Poll::Ready(false) => return false,
                 Poll::Pending => return true,
             }
-            // A packet is too large to be moved about: it is used where it is.
-            let mut decoded = self.inbox.next(env.protocol.as_ref(), &env.limits);
+            if !self.inbox.is_ready() {
+                return true;
+            }
+            let mut decoded = self.inbox.decode(env.protocol.as_ref(), &env.limits);
             let packet = match &mut decoded {
                 Ok(Decoded::Packet(packet)) => packet,
-                Ok(Decoded::NeedMore { .. }) => return true,
+                Ok(Decoded::NeedMore { bytes }) => {
+                    self.inbox.lacks(*bytes);
+                    return true;
+                }
                 Err(_) => {
                     if let Err(error) = decoded {
+                        let error = self.inbox.foreign().unwrap_or(error);
                         self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
                     }
                     return false;

@@ -182,6 +182,8 @@ fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Mode
         announce: false,
         log: CallLog::new(None, None),
         dispatch: Arc::new(serve),
+        hooked: false,
+        observed: false,
         host,
     };
     let addr = Addr::Named("model".into());

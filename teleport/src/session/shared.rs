@@ -65,6 +65,9 @@ pub(crate) struct Env {
     /// What is said about each call.
     pub(crate) log: CallLog,
     pub(crate) dispatch: Arc<dyn Dispatch>,
+    /// `dispatch` has an outbound side, or an observer. Asked for each call.
+    pub(crate) hooked: bool,
+    pub(crate) observed: bool,
     /// The peer, for the layers above, which know its type.
     pub(crate) host: Weak<dyn Any + Send + Sync>,
 }
@@ -73,7 +76,7 @@ impl Env {
     /// Plugins or logs want to see the calls of this side.
     #[inline]
     pub(super) fn is_watched(&self) -> bool {
-        self.dispatch.outbound().is_some() || self.dispatch.observer().is_some() || self.log.is_on()
+        self.hooked || self.observed || self.log.is_on()
     }
 }
 

@@ -81,34 +81,50 @@ impl Inbox {
         }
     }
 
-    /// The next whole packet, if it is already here. What the protocol gives is passed on as it is: a packet is large.
-    #[inline]
+    /// The next whole packet, if it is already here.
     pub(crate) fn next(
         &mut self,
         protocol: &dyn Protocol,
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
-        if let Some(packet) = self.put_back.pop_front() {
-            return Ok(Decoded::Packet(packet));
-        }
-        if self.wanted > 0 || self.buffer.is_empty() {
+        if !self.is_ready() {
             let bytes = self.wanted.max(1);
             return Ok(Decoded::NeedMore { bytes });
         }
-        let mut decoded = protocol.decode(&mut self.buffer, limits);
-        match &mut decoded {
+        match self.decode(protocol, limits) {
             Ok(Decoded::NeedMore { bytes }) => {
-                self.wanted = *bytes;
-                self.own &= *bytes >= LARGE;
+                self.lacks(bytes);
+                Ok(Decoded::NeedMore { bytes })
             }
-            Ok(Decoded::Packet(_)) => {}
-            Err(error) => {
-                if let Some(foreign) = self.foreign() {
-                    *error = foreign;
-                }
-            }
+            Ok(packet) => Ok(packet),
+            Err(error) => Err(self.foreign().unwrap_or(error)),
         }
-        decoded
+    }
+
+    /// There may be a whole packet.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.put_back.is_empty() || self.wanted == 0 && !self.buffer.is_empty()
+    }
+
+    /// [`next`](Self::next) in parts, for who wants the packet where the protocol has put it: it is too large to be moved about.
+    #[inline(always)]
+    pub(crate) fn decode(
+        &mut self,
+        protocol: &dyn Protocol,
+        limits: &Limits,
+    ) -> Result<Decoded, ProtocolError> {
+        match self.put_back.pop_front() {
+            Some(packet) => Ok(Decoded::Packet(packet)),
+            None => protocol.decode(&mut self.buffer, limits),
+        }
+    }
+
+    /// Notes that so many bytes are missing.
+    #[inline]
+    pub(crate) fn lacks(&mut self, bytes: usize) {
+        self.wanted = bytes;
+        self.own &= bytes >= LARGE;
     }
 
     /// What the other side speaks instead of the protocol, if what it has sent last is no packet and is known.

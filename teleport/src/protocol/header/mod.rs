@@ -1,8 +1,8 @@
 //! The two encodings of a header (wire specification, section 2.3).
 
 mod extension;
-mod json;
-mod protobuf;
+pub(super) mod json;
+pub(super) mod protobuf;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -18,7 +18,6 @@ pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8
 }
 
 /// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`.
-#[inline]
 pub(super) fn decode(
     codec: HeaderCodec,
     bytes: &[u8],

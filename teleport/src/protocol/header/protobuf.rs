@@ -34,10 +34,15 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_text(out, URI, header.uri);
     put_int32(out, GZIP, header.gzip);
     put_int32(out, STATUS_CODE, header.status_code);
-    put_text(out, STATUS, header.status);
+    if !header.status.is_empty() {
+        put_text(out, STATUS, header.status);
+    }
     if header.timeout_ms != 0 {
         varint(out, TIMEOUT_MS << 3 | u64::from(VARINT));
         varint(out, header.timeout_ms);
+    }
+    if header.meta.is_empty() {
+        return;
     }
     for (name, value) in header.meta.iter() {
         varint(out, META << 3 | u64::from(BYTES));
@@ -100,14 +105,18 @@ const GZIP_KEY: u64 = key(GZIP, VARINT);
 const STATUS_CODE_KEY: u64 = key(STATUS_CODE, VARINT);
 const STATUS_KEY: u64 = key(STATUS, BYTES);
 
-#[inline]
 pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
-    read(bytes, whole).ok_or_else(|| ProtocolError::malformed("the protobuf header cannot be read"))
+    read(bytes, whole).ok_or_else(unreadable)
+}
+
+#[cold]
+pub(in crate::protocol) fn unreadable() -> ProtocolError {
+    ProtocolError::malformed("the protobuf header cannot be read")
 }
 
 /// Texts are made of what they are at the end: the last one counts, and making one touches a counter that others share.
-#[inline]
-fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
+#[inline(always)]
+pub(in crate::protocol) fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
     let (mut seq, mut kind, mut gzip, mut status_code) = (0, 0, 0, 0);
     let (mut uri, mut status_text) = (&[][..], &[][..]);
     let mut extensions = Extensions::default();
@@ -212,10 +221,12 @@ fn skip(reader: &mut Reader<'_>, mut wire: u8) -> Option<()> {
 }
 
 /// The low 32 bits, whatever was written.
+#[inline]
 fn int32(reader: &mut Reader<'_>) -> Option<i32> {
     reader.varint().map(|value| value as i32)
 }
 
+#[inline]
 fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     let len = usize::try_from(reader.varint()?).ok()?;
     reader.take(len)
