@@ -118,7 +118,7 @@ struct Gathering {
 }
 
 impl Gathering {
-    const IDLE: u8 = 4;
+    const IDLE: u8 = 8;
     const MOST: usize = 4 * 1024;
 
     fn new(calls: usize) -> Self {

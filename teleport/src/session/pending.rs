@@ -11,15 +11,16 @@ use super::Answer;
 /// reply of a forgotten pull (same slot, another number) find nothing. A pull so slow that the ring comes around
 /// to its slot moves to a map on the side, so one slow call does not make the ring grow for ever.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Pending {
     /// Power of two long, or empty until the first pull.
     ring: Vec<Slot>,
-    /// Pulls that the ring has overtaken.
-    overtaken: HashMap<u64, Entry>,
     /// Entries in the ring and beside it.
     live: usize,
     /// Those of them that have no reply yet.
     waiting: usize,
+    /// Pulls that the ring has overtaken, once there has been one.
+    overtaken: Option<Box<HashMap<u64, Entry>>>,
 }
 
 /// One cache line, and not parts of two.
@@ -91,16 +92,39 @@ impl Pending {
     /// Takes the reply of `seq` if it is there, else notes who waits for it.
     #[inline]
     pub(crate) fn poll(&mut self, seq: u64, waker: &Waker) -> Progress {
-        match self.find(seq) {
-            None => Progress::Unknown,
+        let Some(slot) = self.slot(seq).filter(|slot| slot.seq == seq) else {
+            return self.poll_overtaken(seq, waker);
+        };
+        match &mut slot.entry {
+            None => self.poll_overtaken(seq, waker),
             Some(Entry::Waiting(known)) => {
                 known.clone_from(waker);
                 Progress::Waiting
             }
-            Some(Entry::Answered(_)) => match self.remove(seq) {
-                Some(Entry::Answered(answer)) => Progress::Answered(answer),
-                _ => Progress::Unknown,
-            },
+            Some(Entry::Answered(_)) => {
+                let taken = slot.entry.take();
+                self.live -= 1;
+                match taken {
+                    Some(Entry::Answered(answer)) => Progress::Answered(answer),
+                    _ => Progress::Unknown,
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn poll_overtaken(&mut self, seq: u64, waker: &Waker) -> Progress {
+        let overtaken = self.overtaken.as_mut();
+        match overtaken.and_then(|overtaken| overtaken.remove(&seq)) {
+            None => Progress::Unknown,
+            Some(Entry::Waiting(_)) => {
+                self.overtake(seq, Entry::Waiting(waker.clone()));
+                Progress::Waiting
+            }
+            Some(Entry::Answered(answer)) => {
+                self.live -= 1;
+                Progress::Answered(answer)
+            }
         }
     }
 
@@ -112,7 +136,8 @@ impl Pending {
     /// The wakers of all that still wait; they stay entered, and replies that are here stay fetchable.
     pub(crate) fn wakers(&mut self) -> Vec<Waker> {
         let ring = self.ring.iter().filter_map(|slot| slot.entry.as_ref());
-        ring.chain(self.overtaken.values())
+        let side = self.overtaken.iter().flat_map(|side| side.values());
+        ring.chain(side)
             .filter_map(|entry| match entry {
                 Entry::Waiting(waker) => Some(waker.clone()),
                 Entry::Answered(_) => None,
@@ -140,7 +165,7 @@ impl Pending {
     #[inline]
     fn place(&mut self, seq: u64, entry: Entry) {
         let Some(slot) = self.slot(seq) else {
-            self.overtaken.insert(seq, entry);
+            self.overtake(seq, entry);
             return;
         };
         let older = mem::replace(
@@ -151,16 +176,20 @@ impl Pending {
             },
         );
         if let Some(entry) = older.entry {
-            self.overtaken.insert(older.seq, entry);
+            self.overtake(older.seq, entry);
         }
+    }
+
+    #[cold]
+    fn overtake(&mut self, seq: u64, entry: Entry) {
+        self.overtaken.get_or_insert_default().insert(seq, entry);
     }
 
     fn find(&mut self, seq: u64) -> Option<&mut Entry> {
         let index = self.index(seq)?;
         match self.ring.get_mut(index) {
             Some(slot) if slot.seq == seq && slot.entry.is_some() => slot.entry.as_mut(),
-            _ if self.overtaken.is_empty() => None,
-            _ => self.overtaken.get_mut(&seq),
+            _ => self.overtaken.as_mut()?.get_mut(&seq),
         }
     }
 
@@ -169,10 +198,8 @@ impl Pending {
         let slot = self.slot(seq)?;
         let removed = if slot.seq == seq && slot.entry.is_some() {
             slot.entry.take()
-        } else if self.overtaken.is_empty() {
-            None
         } else {
-            self.overtaken.remove(&seq)
+            self.overtaken.as_mut().and_then(|side| side.remove(&seq))
         };
         match &removed {
             Some(Entry::Waiting(_)) => {
@@ -193,7 +220,7 @@ impl Pending {
         let ring = old
             .into_iter()
             .filter_map(|slot| slot.entry.map(|entry| (slot.seq, entry)));
-        for (seq, entry) in side.into_iter().chain(ring) {
+        for (seq, entry) in side.into_iter().flat_map(|side| *side).chain(ring) {
             self.place(seq, entry);
         }
     }

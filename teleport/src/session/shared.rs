@@ -102,9 +102,12 @@ pub(crate) enum Phase {
     Ended,
 }
 
+/// What each call changes comes first, in as few cache lines as may be, for they wander between the threads that call; what is
+/// only read comes behind.
+#[repr(C, align(64))]
 pub(crate) struct Shared {
-    state: Mutex<State>,
     next_pull: AtomicU64,
+    state: Mutex<State>,
     next_push: AtomicU64,
     /// Handlers that have not answered yet.
     running: AtomicUsize,
@@ -137,28 +140,30 @@ pub(crate) struct Shared {
     pub(super) heartbeat: OnceLock<Heartbeat>,
 }
 
+/// In the order of use; see [`Shared`].
+#[repr(C)]
 struct State {
     phase: Phase,
-    pending: Pending,
-    outbox: Outbox,
-    /// Bytes taken from the outbox by the driver and not yet written.
-    flushing: usize,
-    /// Bytes that were taken above the limit of what waits, since there was less.
-    forced: usize,
-    /// Somebody waits for `room`.
-    waiting_for_room: bool,
-    /// The driver's, once it has run.
-    driver: Option<Waker>,
     /// The driver will look at the outbox by itself, so nobody needs to wake it.
     awake: bool,
-    /// Why the session left `Open`.
-    reason: Option<Reason>,
+    /// Somebody waits for `room`.
+    waiting_for_room: bool,
     /// The other side has said that it takes no more of our pulls.
     left: bool,
     /// Nobody waits for replies any more.
     abandoned: bool,
     /// The session has ended, and nobody knows it any more.
     released: bool,
+    pending: Pending,
+    /// Bytes taken from the outbox by the driver and not yet written.
+    flushing: usize,
+    outbox: Outbox,
+    /// The driver's, once it has run.
+    driver: Option<Waker>,
+    /// Bytes that were taken above the limit of what waits, since there was less.
+    forced: usize,
+    /// Why the session left `Open`.
+    reason: Option<Reason>,
 }
 
 /// Why a frame was not taken.

@@ -20,11 +20,12 @@ use crate::protocol::Parts;
 /// Small frames are copied behind each other, so that one `send` carries many; a large one is taken over whole, and what a
 /// frame shares with others stays shared until it is written.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
+    bytes: usize,
+    tail: Vec<u8>,
     /// All in front of `tail`.
     chunks: VecDeque<Chunk>,
-    tail: Vec<u8>,
-    bytes: usize,
     /// Buffers that were written, for those who bring the next ones.
     spares: Vec<Vec<u8>>,
 }
