@@ -1,6 +1,7 @@
 //! The task of one connection: it reads, dispatches, writes, and watches the time.
 
 use std::{
+    cell::Cell,
     future::Future,
     mem,
     pin::Pin,
@@ -18,9 +19,11 @@ use super::{
     Answer, Phase, Runner, Session, Shared,
     dispatch::BoxFuture,
     farewell::{self, Farewell},
+    gathering::Gathering,
     heartbeat::{self, Due, Pulse},
     runner::aside,
     shared::{Next, Reason, TurnEnd},
+    sync::thread_local,
     turn,
 };
 use crate::{
@@ -64,8 +67,6 @@ pub(crate) struct Driver<I> {
     runner: Runner,
     /// Replies that were read and not yet handed on.
     answers: Vec<(u64, Answer)>,
-    /// Whom they wake; empty between turns.
-    wakers: Vec<Waker>,
     /// Plugins or logs want to see replies whole.
     whole_answers: bool,
     /// What plugins do before the next header is read.
@@ -87,7 +88,7 @@ pub(crate) struct Driver<I> {
     awaited: Option<Instant>,
     /// All is done that was to be done.
     parting: bool,
-    /// The writing was put off, for more frames to gather.
+    /// The writing was put off by a turn of the scheduler at least, for more frames to gather.
     put_off: Option<Gathering>,
     /// The stream was full at the last write or flush, since then, and what it has taken since; for the write timeout.
     stalled: Option<(Instant, usize)>,
@@ -103,38 +104,19 @@ pub(crate) struct Driver<I> {
     /// Since when nothing has happened; `None` once the buffers are trimmed.
     last_busy: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When it fires.
+    due: Option<Instant>,
+    /// Something may be due earlier than that.
+    fresh: bool,
     /// Watches whether the other side lives, if that is wanted.
-    pulse: Option<Pulse>,
+    pulse: Option<Box<Pulse>>,
 }
 
-/// Waits for callers on other threads.
-struct Gathering {
-    /// Calls that were under way when it began.
-    calls: usize,
-    /// How many of those that were woken had not run, and bytes that they had sent.
-    seen: (usize, usize),
-    /// Turns since those numbers have changed.
-    idle: u8,
-}
-
-impl Gathering {
-    const IDLE: u8 = 8;
-    const MOST: usize = 4 * 1024;
-
-    fn new(calls: usize) -> Self {
-        Self { calls, seen: (0, 0), idle: 0 }
-    }
-
-    fn goes_on(&mut self, shared: &Shared) -> bool {
-        let (live, behind, queued) = shared.callers_behind();
-        let seen = (behind, queued);
-        self.idle = match seen == self.seen {
-            true => self.idle + 1,
-            false => 0,
-        };
-        self.seen = seen;
-        (behind > 0 || live < self.calls) && queued < Self::MOST && self.idle < Self::IDLE
-    }
+thread_local! {
+    /// For the next answers, and for those who wait for them: of all connections, so that one which is seldom used need not fetch
+    /// its own from memory.
+    static SPARE: Cell<Vec<(u64, Answer)>> = const { Cell::new(Vec::new()) };
+    static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
 /// Stands before the header of each packet.
@@ -159,13 +141,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let gate = dispatch.before_header(&session);
         let now = Instant::now();
         let heartbeat = session.shared().heartbeat.get();
-        let pulse = heartbeat.map(|beat| Pulse::new(*beat, now));
+        let pulse = heartbeat.map(|beat| Box::new(Pulse::new(*beat, now)));
         Self {
             io,
             session,
             inbox,
             answers: Vec::new(),
-            wakers: Vec::new(),
             whole_answers: false,
             gate: gate.map_or(Gate::Absent, Gate::Opening),
             flush: Flush::default(),
@@ -189,6 +170,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             last_received: now,
             last_busy: None,
             timer: None,
+            due: None,
+            fresh: true,
             pulse,
         }
     }
@@ -209,7 +192,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = Arc::clone(&self.session.0);
         if let Some(gathering) = &mut self.put_off
-            && gathering.goes_on(&shared)
+            && gathering.goes_on(shared.callers())
         {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -222,6 +205,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.runner.begin();
         self.replied = 0;
         self.woken = 0;
+        self.late = false;
         let again = if self.parting {
             self.discard(cx)
         } else {
@@ -232,7 +216,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let patient = !served && self.put_off.is_none();
         let several = patient && self.woken > 1;
         if self.flush.is_empty() && (several || !shared.take_frames(&mut self.flush, patient)) {
-            self.put_off = Some(Gathering::new(shared.callers_behind().0));
+            self.put_off = Some(Gathering::new(shared.callers()));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -243,9 +227,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.choked = false;
             // That nothing was read for a while was this side's doing.
             self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
+            self.fresh = true;
         }
         let again = again || freed;
-        self.tick(&shared, cx);
+        self.tick(&shared, self.runner.mark(), cx);
         let turn = TurnEnd {
             phase,
             again,
@@ -352,6 +337,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
     fn dispatch(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
+        if let Gate::Absent = self.gate
+            && !self.inbox.is_ready()
+        {
+            return true;
+        }
         let room = self.room;
         self.whole_answers = shared.env.is_watched();
         let (goes_on, replied) = with_buffer(|replies| {
@@ -367,9 +357,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if self.answers.is_empty() {
             return;
         }
-        let late = shared.answer(&mut self.answers, &mut self.wakers);
-        self.woken += self.wakers.len();
-        self.wakers.drain(..).for_each(Waker::wake);
+        let mut wakers = WAKERS.take();
+        let late = shared.answer(&mut self.answers, &mut wakers);
+        self.woken += wakers.len();
+        wakers.drain(..).for_each(Waker::wake);
+        WAKERS.set(wakers);
+        SPARE.set(mem::take(&mut self.answers));
         if late > 0 {
             tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
         }
@@ -378,7 +371,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn dispatch_packets(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         let env = &shared.env;
         let mut packets = 0_u32;
-        self.late = false;
         while self.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
             if packets.is_multiple_of(GLANCE) && self.runner.elapsed() > TURN {
@@ -463,6 +455,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return true;
                 }
                 let answer = Answer::new(packet, self.whole_answers);
+                if self.answers.capacity() == 0 {
+                    self.answers = SPARE.take();
+                }
                 self.answers.push((seq, answer));
                 if self.answers.len() >= ANSWERS {
                     self.hand_on_answers(shared);
@@ -502,7 +497,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             let mut written = 0;
             let result = self.flush.poll_write(cx, &mut self.io, &mut written);
             if written > 0 {
-                shared.note_written(written);
+                shared.note_written(written, &mut self.flush);
                 self.sent = true;
                 self.stalled = self.stalled.and_then(|(since, taken)| {
                     let taken = taken + written;
@@ -515,10 +510,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
                     return;
                 }
-                Poll::Pending => {
-                    self.stalled.get_or_insert_with(|| (Instant::now(), 0));
-                    return;
-                }
+                Poll::Pending => return self.stall(),
             }
         }
         match Pin::new(&mut self.io).poll_flush(cx) {
@@ -529,19 +521,23 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
             Poll::Pending => {
                 self.unflushed = true;
-                self.stalled.get_or_insert_with(|| (Instant::now(), 0));
+                self.stall();
             }
         }
     }
 
+    fn stall(&mut self) {
+        self.fresh |= self.stalled.is_none();
+        self.stalled.get_or_insert_with(|| (Instant::now(), 0));
+    }
+
     /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at
-    /// which something could be due, and is then set anew.
-    fn tick(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        let mut now = Instant::now();
-        if mem::take(&mut self.received) {
+    /// which something could be due, and is then set anew. `now` may be the time of the last read or handler.
+    fn tick(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
+        let received = mem::take(&mut self.received);
+        if received {
             self.begun = None;
             self.last_received = now;
-            self.last_busy = Some(now);
         }
         let heard = mem::take(&mut self.heard);
         if heard {
@@ -549,7 +545,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.look_at_packet(now);
         }
         let sent = mem::take(&mut self.sent);
-        if sent {
+        if received || sent {
+            self.fresh |= self.last_busy.is_none();
             self.last_busy = Some(now);
         }
         if let Some(pulse) = &mut self.pulse {
@@ -560,12 +557,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 pulse.spoke(now);
             }
         }
+        // What happens moves the times at which something is due, but only to later ones.
+        let fresh = mem::take(&mut self.fresh) || self.pulse.is_some() || !shared.is_open();
+        if !fresh && self.due.is_some_and(|due| now < due) {
+            return;
+        }
         while let Some(due) = self.check_limits(shared, now) {
             match &mut self.timer {
-                Some(timer) if timer.deadline() <= due && now < timer.deadline() => return,
+                Some(_) if self.due.is_some_and(|set| set <= due && now < set) => return,
                 Some(timer) => timer.as_mut().reset(due),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
             }
+            self.due = Some(due);
             // Once is enough to note the waker: it is the same for the whole life of the task.
             if let Some(timer) = &mut self.timer
                 && timer.as_mut().poll(cx).is_pending()
@@ -575,6 +578,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             now = Instant::now();
         }
         self.timer = None;
+        self.due = None;
     }
 
     /// Bytes have come: of a packet that is not whole, or of another one by now.
@@ -585,6 +589,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             .begun
             .is_none_or(|(_, before)| here == 0 || here >= before + PROGRESS)
         {
+            self.fresh |= self.begun.is_none();
             self.begun = (here > 0).then_some((now, here));
         }
     }
@@ -688,8 +693,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.inbox.trim();
         self.flush.trim();
         self.runner.trim();
-        self.answers = Vec::new();
-        self.wakers = Vec::new();
         shared.trim();
     }
 }

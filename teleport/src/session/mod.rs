@@ -10,6 +10,7 @@ pub(crate) mod dispatch;
 pub(crate) mod driver;
 mod exchange;
 pub(crate) mod farewell;
+mod gathering;
 pub(crate) mod handshake;
 pub(crate) mod heartbeat;
 pub(crate) mod log;

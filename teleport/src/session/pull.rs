@@ -63,18 +63,11 @@ pub struct Pull<'a, A, R, D = Plain> {
 enum Stage<'a, A, R> {
     Start(On<'a>, A),
     /// A session is being found.
-    Finding(
-        &'a dyn Finder,
-        A,
-        BoxFuture<'a, Result<Session, Error>>,
-    ),
+    Finding(&'a dyn Finder, A, BoxFuture<'a, Result<Session, Error>>),
     /// With the arguments, if they can be sent again on another session.
     Sent(Exchange<'a>, Option<A>),
     /// Plugins or logs look at this call: the slow path.
-    Hooked(
-        On<'a>,
-        BoxFuture<'a, (Result<R, Error>, Option<A>)>,
-    ),
+    Hooked(On<'a>, BoxFuture<'a, (Result<R, Error>, Option<A>)>),
     Done,
 }
 

@@ -11,10 +11,13 @@ use std::{
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    time::Instant,
+};
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::{
@@ -153,6 +156,11 @@ impl Runner {
     /// The next handler's packet is a copy of so many bytes; 0 if it is a slice of the buffer.
     pub(crate) fn takes(&mut self, detached: usize) {
         self.detached = detached;
+    }
+
+    /// When it has last looked at the clock: after the last handler or read of this turn, or when that began.
+    pub(crate) fn mark(&self) -> Instant {
+        self.mark
     }
 
     /// Time since the turn began, whatever was done in it.

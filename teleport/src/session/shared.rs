@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     Answer, Memory, Values,
     dispatch::Dispatch,
+    gathering::Callers,
     heartbeat::Heartbeat,
     log::CallLog,
     pending::{Pending, Progress},
@@ -676,11 +677,15 @@ impl Shared {
         (state.phase, self.env.write_buffer.saturating_sub(queued))
     }
 
-    /// How many callers have been woken and have not taken their replies yet, and how many bytes wait to be written.
-    pub(crate) fn callers_behind(&self) -> (usize, usize, usize) {
+    /// How far the callers are.
+    pub(super) fn callers(&self) -> Callers {
         let state = self.lock();
-        let behind = state.pending.live() - state.pending.waiting();
-        (state.pending.live(), behind, state.outbox.len())
+        let calls = state.pending.live();
+        Callers {
+            calls,
+            woken: calls - state.pending.waiting(),
+            queued: state.outbox.len(),
+        }
     }
 
     /// The driver has nothing more to write or to wait for but the end of the other side.
@@ -703,9 +708,10 @@ impl Shared {
     }
 
     /// So many bytes of the flush are out, which may make room for those who wait.
-    pub(crate) fn note_written(&self, written: usize) {
+    pub(crate) fn note_written(&self, written: usize, flush: &mut Flush) {
         let mut state = self.lock();
         state.flushing -= written;
+        flush.give_back(&mut state.outbox);
         let queued = state.outbox.len() + state.flushing;
         let below = queued < self.env.write_buffer;
         let room = state.waiting_for_room && below;

@@ -165,10 +165,20 @@ impl Flush {
         self.outbox.len()
     }
 
-    /// Takes over all that has gathered. Must be empty itself: both buffers are reused in turn.
+    /// Takes over all that has gathered. Must be empty itself: what it has written from is used again.
     pub(crate) fn take(&mut self, outbox: &mut Outbox) {
         debug_assert!(self.is_empty());
         mem::swap(&mut self.outbox, outbox);
+    }
+
+    /// Lets the next frames gather where the last ones did, if all is out and nothing has come meanwhile: one buffer is enough then.
+    pub(crate) fn give_back(&mut self, outbox: &mut Outbox) {
+        if self.is_empty()
+            && outbox.is_empty()
+            && outbox.tail.capacity() < self.outbox.tail.capacity()
+        {
+            mem::swap(&mut self.outbox, outbox);
+        }
     }
 
     pub(crate) fn trim(&mut self) {
