@@ -9,17 +9,21 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use teleport::{
-    CallOptions, PullController, PullCtx, PushController, PushCtx, Router, Status,
-    protocol::{Decoded, Limits, Protocol, Standard},
+    CallOptions, Peer, PullController, PullCtx, PushController, PushCtx, Router, Status,
+    codec::CodecError,
+    protocol::{
+        Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Protocol, ProtocolError, Standard,
+    },
     pull_controller, push_controller,
 };
 use teleport_tests::{
     gate::{Gate, GateClient},
-    pair::{Pair, pair},
+    pair::{Pair, connect, pair, peer},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -370,4 +374,43 @@ fn packets(bytes: &[u8]) -> Vec<teleport::protocol::Packet> {
 
 fn count(bytes: &[u8]) -> usize {
     packets(bytes).len()
+}
+
+/// Takes its time to read each packet.
+struct Leisurely;
+
+impl Protocol for Leisurely {
+    fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(50) {}
+        Standard.decode(src, limits)
+    }
+
+    fn encode(
+        &self,
+        header: HeaderRef<'_>,
+        codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
+        dst: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        Standard.encode(header, codec, body, dst)
+    }
+}
+
+/// The connection's task looks at the clock before every 64th packet, and lets others have their turn if it has taken long.
+#[tokio::test]
+async fn a_connection_that_has_given_up_its_turn_reads_on_even_if_nothing_is_left() {
+    let gate = Gate::default();
+    let server = peer(teleport::PeerConfig::default(), gate.routes());
+    let client = Peer::builder().protocol(Leisurely).build().expect("a peer");
+    let Pair { session, .. } = connect(server, client).await;
+    for calls in [63, 64, 65, 126, 1] {
+        let mut answers = JoinSet::new();
+        for number in 0..calls {
+            let client = GateClient::new(&session);
+            answers.spawn(async move { client.open_road(number).await.expect("answered") });
+        }
+        let answers = tokio::time::timeout(Duration::from_secs(20), answers.join_all()).await;
+        assert_eq!(answers.expect("all are read").len(), calls as usize);
+    }
 }
