@@ -23,7 +23,6 @@ use super::{
     heartbeat::{self, Due, Pulse},
     runner::aside,
     shared::{Next, Reason, TurnEnd},
-    sync::thread_local,
     turn,
 };
 use crate::{
