@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A protobuf varint of at most ten bytes; what does not fit 64 bits is cut off, as a Go peer does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn varint(&mut self) -> Option<u64> {
         let (&first, rest) = self.0.split_first()?;
         if first < 0x80 {

@@ -140,8 +140,7 @@ fn append_head(
     dst: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = dst.len();
-    dst.extend_from_slice(&[0; LENGTH]);
-    dst.push(header_codec.as_byte());
+    dst.extend_from_slice(&[0, 0, 0, 0, header_codec.as_byte()]);
     header::encode(header_codec, header, dst);
     let len = dst.len() - start - LENGTH;
     patch(dst, start, len)?;

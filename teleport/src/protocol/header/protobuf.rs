@@ -7,6 +7,7 @@ use super::{
     super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, reader::Reader},
     status, text,
 };
+use crate::status::code;
 
 const SEQ: u8 = 1;
 const TYPE: u8 = 2;
@@ -33,16 +34,32 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_int32(out, TYPE, header.kind.as_i32());
     put_text(out, URI, header.uri);
     put_int32(out, GZIP, header.gzip);
-    put_int32(out, STATUS_CODE, header.status_code);
-    if !header.status.is_empty() {
+    if header.status_code == code::OK && header.status == "OK" {
+        out.extend_from_slice(&SUCCESS);
+    } else {
+        put_int32(out, STATUS_CODE, header.status_code);
         put_text(out, STATUS, header.status);
     }
+    if header.timeout_ms != 0 || !header.meta.is_empty() {
+        put_extensions(header, out);
+    }
+}
+
+/// Code and text of nearly all replies.
+const SUCCESS: [u8; 7] = [
+    STATUS_CODE << 3 | VARINT,
+    code::OK as u8 | 0x80,
+    (code::OK >> 7) as u8,
+    STATUS << 3 | BYTES,
+    2,
+    b'O',
+    b'K',
+];
+
+fn put_extensions(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     if header.timeout_ms != 0 {
         varint(out, TIMEOUT_MS << 3 | u64::from(VARINT));
         varint(out, header.timeout_ms);
-    }
-    if header.meta.is_empty() {
-        return;
     }
     for (name, value) in header.meta.iter() {
         varint(out, META << 3 | u64::from(BYTES));
@@ -65,22 +82,45 @@ fn varint_len(value: u64) -> usize {
     bits.div_ceil(7) as usize
 }
 
+/// A key and its number, which is mostly small: both bytes are appended together, for to see whether there is room for each would
+/// take longer.
+#[inline(always)]
+fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
+    match value {
+        ..0x80 => out.extend_from_slice(&[key, value as u8]),
+        _ => put_large(out, key, value),
+    }
+}
+
+fn put_large(out: &mut Vec<u8>, key: u8, value: u64) {
+    let [a, b, c] = [value, value >> 7, value >> 14].map(|bits| bits as u8 | 0x80);
+    match value {
+        ..0x4000 => out.extend_from_slice(&[key, a, b & 0x7f]),
+        ..0x20_0000 => out.extend_from_slice(&[key, a, b, c & 0x7f]),
+        _ => {
+            out.push(key);
+            varint(out, value);
+        }
+    }
+}
+
+#[inline]
 fn put_varint(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
-        out.push(field << 3 | VARINT);
-        varint(out, value);
+        put_number(out, field << 3 | VARINT, value);
     }
 }
 
 /// Negative numbers are sign-extended to ten bytes.
+#[inline]
 fn put_int32(out: &mut Vec<u8>, field: u8, value: i32) {
     put_varint(out, field, i64::from(value).cast_unsigned());
 }
 
+#[inline]
 fn put_text(out: &mut Vec<u8>, field: u8, text: &str) {
     if !text.is_empty() {
-        out.push(field << 3 | BYTES);
-        varint(out, text.len() as u64);
+        put_number(out, field << 3 | BYTES, text.len() as u64);
         out.extend_from_slice(text.as_bytes());
     }
 }
