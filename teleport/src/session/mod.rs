@@ -22,6 +22,7 @@ mod panics;
 mod pending;
 mod pull;
 mod push;
+mod reason;
 pub(crate) mod reply;
 mod runner;
 pub(crate) mod scope;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     answer::Answer,
     memory::Memory,
     panics::{caught, discard, panic_text},
+    reason::Reason,
     runner::{Pace, Runner},
     shared::{Env, Phase, Shared},
 };
@@ -199,12 +201,12 @@ impl Session {
 
     /// Begins what [`close`](Self::close) does and returns at once.
     pub fn start_closing(&self) {
-        self.0.drain(shared::Reason::Local);
+        self.0.drain(Reason::Local);
     }
 
     /// Cuts the connection: pulls in flight fail with 101, replies of running handlers are lost.
     pub fn abort(&self) {
-        self.0.end(Phase::Ended, shared::Reason::Local);
+        self.0.end(Phase::Ended, Reason::Local);
     }
 
     /// Waits until the session has ended, for whatever reason.

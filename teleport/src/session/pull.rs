@@ -21,7 +21,7 @@ use super::{
     dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::Exchange,
     farewell,
-    shared::Reason,
+    reason::Reason,
 };
 use crate::{
     codec::{

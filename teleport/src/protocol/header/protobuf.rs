@@ -86,21 +86,22 @@ fn varint_len(value: u64) -> usize {
 /// take longer.
 #[inline(always)]
 fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
-    match value {
-        ..0x80 => out.extend_from_slice(&[key, value as u8]),
-        _ => put_large(out, key, value),
+    if value < 1 << 7 {
+        out.extend_from_slice(&[key, value as u8]);
+    } else {
+        put_large(out, key, value);
     }
 }
 
 fn put_large(out: &mut Vec<u8>, key: u8, value: u64) {
     let [a, b, c] = [value, value >> 7, value >> 14].map(|bits| bits as u8 | 0x80);
-    match value {
-        ..0x4000 => out.extend_from_slice(&[key, a, b & 0x7f]),
-        ..0x20_0000 => out.extend_from_slice(&[key, a, b, c & 0x7f]),
-        _ => {
-            out.push(key);
-            varint(out, value);
-        }
+    if value < 1 << 14 {
+        out.extend_from_slice(&[key, a, b & 0x7f]);
+    } else if value < 1 << 21 {
+        out.extend_from_slice(&[key, a, b, c & 0x7f]);
+    } else {
+        out.push(key);
+        varint(out, value);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The task of one connection: it reads, dispatches, writes, and watches the time.
 
+mod watch;
+
 use std::{
     cell::Cell,
-    future::Future,
     mem,
     pin::Pin,
     sync::Arc,
@@ -20,9 +21,10 @@ use super::{
     dispatch::BoxFuture,
     farewell::{self, Farewell},
     gathering::Gathering,
-    heartbeat::{self, Due, Pulse},
+    heartbeat::Pulse,
+    reason::Reason,
     runner::aside,
-    shared::{Next, Reason, TurnEnd},
+    shared::{Next, TurnEnd},
     turn,
 };
 use crate::{
@@ -530,164 +532,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.stalled.get_or_insert_with(|| (Instant::now(), 0));
     }
 
-    /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at
-    /// which something could be due, and is then set anew. `now` may be the time of the last read or handler.
-    fn tick(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
-        let received = mem::take(&mut self.received);
-        if received {
-            self.begun = None;
-            self.last_received = now;
-        }
-        let heard = mem::take(&mut self.heard);
-        if heard {
-            shared.note_heard(now);
-            self.look_at_packet(now);
-        }
-        let sent = mem::take(&mut self.sent);
-        if received || sent {
-            self.fresh |= self.last_busy.is_none();
-            self.last_busy = Some(now);
-        }
-        if let Some(pulse) = &mut self.pulse {
-            if heard {
-                pulse.heard(now);
-            }
-            if sent {
-                pulse.spoke(now);
-            }
-        }
-        // What happens moves the times at which something is due, but only to later ones.
-        let fresh = mem::take(&mut self.fresh) || self.pulse.is_some() || !shared.is_open();
-        if !fresh && self.due.is_some_and(|due| now < due) {
-            return;
-        }
-        while let Some(due) = self.check_limits(shared, now) {
-            match &mut self.timer {
-                Some(_) if self.due.is_some_and(|set| set <= due && now < set) => return,
-                Some(timer) => timer.as_mut().reset(due),
-                None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
-            }
-            self.due = Some(due);
-            // Once is enough to note the waker: it is the same for the whole life of the task.
-            if let Some(timer) = &mut self.timer
-                && timer.as_mut().poll(cx).is_pending()
-            {
-                return;
-            }
-            now = Instant::now();
-        }
-        self.timer = None;
-        self.due = None;
-    }
-
-    /// Bytes have come: of a packet that is not whole, or of another one by now.
-    #[inline]
-    fn look_at_packet(&mut self, now: Instant) {
-        let here = self.inbox.begun();
-        if self
-            .begun
-            .is_none_or(|(_, before)| here == 0 || here >= before + PROGRESS)
-        {
-            self.fresh |= self.begun.is_none();
-            self.begun = (here > 0).then_some((now, here));
-        }
-    }
-
-    /// Acts on what is due, and tells when to look again.
-    fn check_limits(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        if let Some(due) = self.awaited.filter(|_| !shared.is_open()) {
-            if now < due {
-                next = earlier(next, due);
-            } else {
-                self.awaited = None;
-            }
-        }
-        if let Some(limit) = shared.env.read_timeout.filter(|_| self.reading) {
-            let due = self.last_received + limit;
-            if now < due {
-                next = earlier(next, due);
-            } else {
-                self.stop_reading(shared, Reason::Idle(limit));
-            }
-        }
-        if let (Some(limit), Some((since, _))) = (shared.env.packet_timeout, self.begun)
-            && self.reading
-            && !self.choked
-        {
-            let due = since + limit;
-            if now < due {
-                next = earlier(next, due);
-            } else {
-                self.begun = None;
-                self.stop_reading(
-                    shared,
-                    match self.inbox.is_starving() {
-                        true => Reason::Starved(limit),
-                        false => Reason::Slow(limit),
-                    },
-                );
-            }
-        }
-        if let (Some(limit), Some((since, _))) = (shared.env.write_timeout, self.stalled) {
-            let due = since + limit;
-            if now < due {
-                next = earlier(next, due);
-            } else {
-                self.stalled = None;
-                shared.end(Phase::Ended, Reason::Stalled(limit));
-            }
-        }
-        if let Some(due) = self.check_pulse(shared, now) {
-            next = earlier(next, due);
-        }
-        if let Some(since) = self.last_busy {
-            let due = since + TRIM;
-            if now < due {
-                next = earlier(next, due);
-            } else {
-                self.last_busy = None;
-                self.trim(shared);
-            }
-        }
-        next
-    }
-
-    /// Asks for a sign of life, or draws the conclusion, if that is due. Gives when to look again.
-    fn check_pulse(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
-        if self.choked || self.inbox.is_starving() || matches!(self.gate, Gate::Opening(_)) {
-            // The reading is held up: what the other side says is not heard.
-            return None;
-        }
-        let pulse = self.pulse.as_mut()?;
-        if !self.reading {
-            // Handlers still run for one that has ended its stream, which is all that can be seen of one that has died.
-            if shared.phase() != Phase::Finishing {
-                return None;
-            }
-            if pulse.due_without_answer(now) == Due::Ask {
-                heartbeat::ask(shared);
-                pulse.spoke(now);
-            }
-            return match pulse.due_without_answer(now) {
-                Due::At(due) => Some(due),
-                _ => None,
-            };
-        }
-        if pulse.due(now) == Due::Ask {
-            pulse.asked(heartbeat::ask(shared), now);
-        }
-        match pulse.due(now) {
-            Due::At(due) => Some(due),
-            Due::Ask => None,
-            Due::Dead(limit) => {
-                self.reading = false;
-                shared.end(Phase::Ended, Reason::Dead(limit));
-                None
-            }
-        }
-    }
-
     fn trim(&mut self, shared: &Shared) {
         self.inbox.trim();
         self.flush.trim();
@@ -701,10 +545,6 @@ impl<I> Drop for Driver<I> {
     fn drop(&mut self) {
         self.session.0.end(Phase::Ended, Reason::RuntimeGone);
     }
-}
-
-fn earlier(known: Option<Instant>, due: Instant) -> Option<Instant> {
-    Some(known.map_or(due, |known| known.min(due)))
 }
 
 fn log_end(session: &Session, reason: Option<&Reason>) {
