@@ -7,7 +7,6 @@ use super::{
     super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, reader::Reader},
     status, text,
 };
-use crate::status::code;
 
 const SEQ: u8 = 1;
 const TYPE: u8 = 2;
@@ -34,7 +33,7 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_int32(out, TYPE, header.kind.as_i32());
     put_text(out, URI, header.uri);
     put_int32(out, GZIP, header.gzip);
-    if header.status_code == code::OK && header.status == "OK" {
+    if header.status_code == OK && header.status == "OK" {
         out.extend_from_slice(&SUCCESS);
     } else {
         put_int32(out, STATUS_CODE, header.status_code);
@@ -45,11 +44,14 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// The status code of success.
+const OK: i32 = 200;
+
 /// Code and text of nearly all replies.
 const SUCCESS: [u8; 7] = [
     STATUS_CODE << 3 | VARINT,
-    code::OK as u8 | 0x80,
-    (code::OK >> 7) as u8,
+    OK as u8 | 0x80,
+    (OK >> 7) as u8,
     STATUS << 3 | BYTES,
     2,
     b'O',
