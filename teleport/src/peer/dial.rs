@@ -321,11 +321,11 @@ impl Entry {
             Stage::Closing => session.start_closing(),
             Stage::Cut => session.abort(),
         }
-        let mut driver = Driver::new(io, session.clone(), inbox, connected);
+        // In a box, so that the task is small, and what each turn looks at is together.
+        let mut driver = Box::new(Driver::new(io, session, inbox, connected));
         tokio::spawn(async move {
-            // If it panics, the session ends all the same, and its plugins hear of it. It is borrowed, since a future that owns
-            // another one takes twice the memory of that.
-            if let Err(panic) = caught(driver.run()).await {
+            // If it panics, the session ends all the same, and its plugins hear of it.
+            if let Err(panic) = caught(driver.run(&self.session)).await {
                 tracing::error!(peer = %self.session.peer_addr(), panic, "the task of a session panicked");
                 self.session.shared().end_for_panic();
             }

@@ -48,7 +48,7 @@ impl RouterDispatch {
         &self.routes.plugins
     }
 
-    fn pull(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
+    fn pull(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
         if heartbeat::answer(session, packet) {
             return;
         }
@@ -82,7 +82,7 @@ impl RouterDispatch {
         }
     }
 
-    fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
+    fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
         }
@@ -203,7 +203,7 @@ fn found<T>(endpoint: Result<Option<T>, UriError>) -> Result<T, Status> {
 }
 
 impl Dispatch for RouterDispatch {
-    fn inbound(&self, session: &Session, packet: &mut Packet, runner: &mut Runner) {
+    fn inbound(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
         if packet.header.kind == PacketKind::Pull {
             self.pull(session, packet, runner);
         } else {

@@ -29,7 +29,7 @@ use crate::{
 /// A pull handler whatever its types.
 pub(crate) trait PullHandler: Send + Sync {
     /// The fast path: no plugin looks at this call.
-    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner);
+    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>);
 
     /// The same with the hooks of `chain` around it.
     fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
@@ -37,7 +37,7 @@ pub(crate) trait PullHandler: Send + Sync {
 
 /// A push handler whatever its types.
 pub(crate) trait PushHandler: Send + Sync {
-    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner);
+    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>);
 
     fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
 }
@@ -70,7 +70,7 @@ where
     F: Fn(PullCtx, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = (PullCtx, Result<R, Status>)> + Send + 'static,
 {
-    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner) {
+    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
         match decode(&ctx, &body, self.decode) {
             Err(status) => ctx.refuse(&status),
             Ok(args) => {
@@ -175,7 +175,7 @@ where
     F: Fn(PushCtx, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = (PushCtx, Result<(), Status>)> + Send + 'static,
 {
-    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner) {
+    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
         match decode(&ctx, &body, self.decode) {
             Err(status) => log_dropped(&ctx, &status),
             Ok(args) => {

@@ -100,7 +100,7 @@ enum Serve {
 }
 
 impl Dispatch for Serve {
-    fn inbound(&self, session: &Session, packet: &mut Packet, _: &mut Runner) {
+    fn inbound(&self, session: &Session, packet: &mut Packet, _: &mut Runner<'_>) {
         let session = session.clone();
         let shared = session.shared();
         let seq = packet.header.seq;
@@ -190,12 +190,12 @@ fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Mode
     let shared = Shared::new("model".into(), Arc::new(env), addr.clone(), addr, None);
     let session = Session::new(Arc::new(shared));
     let (near, far) = tokio::io::duplex(pipe);
-    let mut driver = Driver::new(near, session.clone(), Inbox::new(Arc::default()), accepted);
-    let shared = Arc::clone(&session.0);
+    let mut driver = Driver::new(near, &session, Inbox::new(Arc::default()), accepted);
+    let driven = session.clone();
     let driver = spawn(async move {
-        driver.run().await;
+        driver.run(&driven).await;
         drop(driver);
-        shared.release();
+        driven.shared().release();
     });
     let other = Other {
         stream: far,

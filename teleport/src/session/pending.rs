@@ -14,11 +14,11 @@ use super::Answer;
 #[repr(C)]
 pub(crate) struct Pending {
     /// Power of two long, or empty until the first pull.
-    ring: Vec<Slot>,
+    ring: Box<[Slot]>,
     /// Entries in the ring and beside it.
-    live: usize,
+    live: u32,
     /// Those of them that have no reply yet.
-    waiting: usize,
+    waiting: u32,
     /// Pulls that the ring has overtaken, once there has been one.
     #[expect(clippy::box_collection)] // Six words in each session, for what nearly none has.
     overtaken: Option<Box<HashMap<u64, Entry>>>,
@@ -51,23 +51,25 @@ pub(crate) enum Progress {
 
 /// The ring's first size. Small: most sessions never have more calls in flight.
 const FIRST_LEN: usize = 4;
+/// The largest that an idle session keeps: half a KiB.
+const IDLE_LEN: usize = 8;
 
 impl Pending {
     /// Number of pulls that have no reply yet.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting as usize
     }
 
     /// Number of pulls whose callers have not taken their replies yet, or have none.
     pub(crate) fn live(&self) -> usize {
-        self.live
+        self.live as usize
     }
 
     /// Enters a pull. `seq` must be fresh: the session counts it up for each pull.
     #[inline]
     pub(crate) fn insert(&mut self, seq: u64, waker: Waker) {
         // Not full, so that replies slightly out of order do not overtake each other.
-        if (self.live + 1) * 4 > self.ring.len() * 3 {
+        if (self.live() + 1) * 4 > self.ring.len() * 3 {
             self.resize((self.ring.len() * 2).max(FIRST_LEN));
         }
         self.live += 1;
@@ -148,9 +150,14 @@ impl Pending {
 
     /// Gives memory back that a burst has taken, if nothing is in flight.
     pub(crate) fn trim(&mut self) {
-        if self.live == 0 && self.ring.len() > FIRST_LEN {
+        if self.live == 0 && self.is_grown() {
             *self = Self::default();
         }
+    }
+
+    /// An idle session would not keep so large a table.
+    pub(crate) fn is_grown(&self) -> bool {
+        self.ring.len() > IDLE_LEN || self.overtaken.is_some()
     }
 
     fn index(&self, seq: u64) -> Option<usize> {
@@ -215,7 +222,7 @@ impl Pending {
 
     fn resize(&mut self, len: usize) {
         let old = mem::take(&mut self.ring);
-        self.ring.resize_with(len, Slot::default);
+        self.ring = (0..len).map(|_| Slot::default()).collect();
         // Those on the side may have room now; the slower pull must not displace the younger one.
         let side = mem::take(&mut self.overtaken);
         let ring = old

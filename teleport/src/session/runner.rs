@@ -3,6 +3,7 @@
 use std::{
     alloc::Layout,
     any::Any,
+    cell::Cell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -82,75 +83,71 @@ impl Pace {
     }
 }
 
-/// Starts the handlers of one connection.
+/// Starts the handlers of one turn of a connection's task.
 ///
 /// A handler is polled once where the packet was read: one that is ready then costs no task, no wake-up and no
-/// allocation (the box of the last one is used again). One that is not moves to a task, which polls it again with a
+/// allocation (the box of another one is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
-pub(crate) struct Runner {
-    /// The box that the last handler has run in, for the next one of its size.
-    place: Option<Place>,
-    /// Boxes of other sizes.
-    others: Vec<Place>,
-    began: Instant,
+pub(crate) struct Runner<'a> {
+    /// When the turn's first packet was there.
+    began: Option<Instant>,
     /// When the last handler, or the reading before it, ended.
-    mark: Instant,
-    /// Time spent in handlers since `begin`.
+    mark: Option<Instant>,
+    /// Time spent in handlers.
     spent: Duration,
     /// Where what handlers hold is counted.
-    memory: Arc<Memory>,
-    /// Bytes of the buffer that packets are slices of now.
-    buffer: usize,
-    /// That buffer is counted, once for all handlers whose packets are in it.
-    pinned: Option<Arc<Holding>>,
+    memory: &'a Arc<Memory>,
+    pinned: Pinned,
     /// Bytes of the packet that is being handled, if it was copied out of the buffer.
     detached: usize,
 }
 
-/// A box for handlers of one size; what ran in it last is done.
-struct Place {
-    layout: Layout,
-    future: ReusableBoxFuture<'static, ()>,
+/// The buffer that packets are slices of.
+#[derive(Debug, Default)]
+pub(crate) struct Pinned {
+    /// Its size in bytes.
+    buffer: usize,
+    /// It is counted, once for all handlers whose packets are in it.
+    held: Option<Arc<Holding>>,
 }
 
 /// What a task takes with the context of its call, but for the handler's future.
 const TASK: usize = 1024;
 
-/// So many boxes of other sizes are kept: most connections have few routes that are called often.
-const OTHERS: usize = 7;
-
-impl Runner {
-    pub(crate) fn new(memory: Arc<Memory>) -> Self {
-        let now = Instant::now();
+impl<'a> Runner<'a> {
+    pub(crate) fn new(memory: &'a Arc<Memory>, pinned: Pinned) -> Self {
         Self {
-            place: None,
-            others: Vec::new(),
-            began: now,
-            mark: now,
+            began: None,
+            mark: None,
             spent: Duration::ZERO,
             memory,
-            buffer: 0,
-            pinned: None,
+            pinned,
             detached: 0,
         }
     }
 
-    /// Starts a turn of the connection's task.
-    pub(crate) fn begin(&mut self) {
-        self.mark = Instant::now();
-        self.began = self.mark;
-        self.spent = Duration::ZERO;
+    /// For the next turn.
+    pub(crate) fn into_pinned(self) -> Pinned {
+        self.pinned
     }
 
-    /// Goes on after something that is not the packets' doing.
+    /// Begins, or goes on after something that is not the packets' doing.
     pub(crate) fn resume(&mut self) {
-        self.mark = Instant::now();
+        let now = Instant::now();
+        self.began.get_or_insert(now);
+        self.mark = Some(now);
+    }
+
+    /// Begins, if it has not begun.
+    pub(crate) fn begin(&mut self) {
+        if self.mark.is_none() {
+            self.resume();
+        }
     }
 
     /// Packets are slices of another buffer from now on, of so many bytes.
     pub(crate) fn reads_into(&mut self, buffer: usize) {
-        self.buffer = buffer;
-        self.pinned = None;
+        self.pinned = Pinned::new(buffer);
     }
 
     /// The next handler's packet is a copy of so many bytes; 0 if it is a slice of the buffer.
@@ -158,14 +155,14 @@ impl Runner {
         self.detached = detached;
     }
 
-    /// When it has last looked at the clock: after the last handler or read of this turn, or when that began.
-    pub(crate) fn mark(&self) -> Instant {
+    /// When it has last looked at the clock, if it has: after the last handler or read.
+    pub(crate) fn mark(&self) -> Option<Instant> {
         self.mark
     }
 
     /// Time since the turn began, whatever was done in it.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
     /// Time that packets have taken in place in this turn.
@@ -184,36 +181,19 @@ impl Runner {
             self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
             return;
         }
-        let layout = Layout::new::<F>();
-        let place = match &mut self.place {
-            Some(place) if place.layout == layout => {
-                place.future.set(future);
-                place
-            }
-            other => {
-                let last = other.take();
-                other.insert(Place::take(&mut self.others, last, future))
-            }
-        };
+        let mut place = Place::take(future);
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
 
         let now = Instant::now();
-        let elapsed = now.saturating_duration_since(self.mark);
-        self.mark = now;
+        let mark = self.mark.replace(now).unwrap_or(now);
+        let elapsed = now.saturating_duration_since(mark);
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                if let Some(place) = self.place.take() {
-                    self.spawn(pace, layout.size(), place.future);
-                }
-            }
-            Err(panic) => {
-                self.place = None;
-                log_panic(panic.as_ref());
-            }
+            Ok(Poll::Ready(())) => place.keep(),
+            Ok(Poll::Pending) => self.spawn(pace, size_of::<F>(), place.future),
+            Err(panic) => log_panic(panic.as_ref()),
         }
     }
 
@@ -221,12 +201,7 @@ impl Runner {
     #[inline(never)]
     fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: ReusableBoxFuture<'static, ()>) {
         pace.running.fetch_add(1, Ordering::Relaxed);
-        let pinned = (self.detached == 0).then(|| {
-            let pinned = self
-                .pinned
-                .get_or_insert_with(|| Arc::new(self.memory.hold(self.buffer)));
-            Arc::clone(pinned)
-        });
+        let pinned = (self.detached == 0).then(|| self.pinned.hold(self.memory));
         tokio::spawn(Task {
             future: Some(future),
             pace: Arc::clone(pace),
@@ -234,24 +209,49 @@ impl Runner {
             _pinned: pinned,
         });
     }
+}
 
-    /// Gives the kept boxes back.
-    pub(crate) fn trim(&mut self) {
-        self.place = None;
-        self.others = Vec::new();
+impl Pinned {
+    /// One of so many bytes, which nobody holds yet.
+    pub(crate) fn new(buffer: usize) -> Self {
+        Self { buffer, held: None }
+    }
+
+    fn hold(&mut self, memory: &Arc<Memory>) -> Arc<Holding> {
+        let hold = || Arc::new(memory.hold(self.buffer));
+        Arc::clone(self.held.get_or_insert_with(hold))
     }
 }
 
+/// A box for handlers of one size; what ran in it last is done.
+struct Place {
+    layout: Layout,
+    future: ReusableBoxFuture<'static, ()>,
+}
+
+thread_local! {
+    /// Of all connections: the box of one that is seldom used would have to be fetched from memory. The last one used comes last.
+    static PLACES: Cell<Vec<Place>> = const { Cell::new(Vec::new()) };
+}
+
+/// So many boxes are kept, up to this size: what is called often has few sizes.
+const PLACES_KEPT: usize = 8;
+const LARGEST_KEPT: usize = 4 * 1024;
+
 impl Place {
-    /// Puts a handler into one of `kept` that has its size, or into a new one; `last` is kept from now on.
-    fn take<F>(kept: &mut Vec<Self>, last: Option<Self>, future: F) -> Self
+    /// Puts a handler into a box that is kept for its size, or into a new one.
+    #[inline]
+    fn take<F>(future: F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let layout = Layout::new::<F>();
-        let place = match kept.iter().position(|place| place.layout == layout) {
-            Some(known) => {
-                let mut place = kept.swap_remove(known);
+        let mut kept = PLACES.take();
+        let known = kept.iter().rposition(|place| place.layout == layout);
+        let place = known.map(|known| kept.remove(known));
+        PLACES.set(kept);
+        match place {
+            Some(mut place) => {
                 place.future.set(future);
                 place
             }
@@ -259,13 +259,20 @@ impl Place {
                 layout,
                 future: ReusableBoxFuture::new(future),
             },
-        };
-        if let Some(last) = last
-            && kept.len() < OTHERS
-        {
-            kept.push(last);
         }
-        place
+    }
+
+    #[inline]
+    fn keep(self) {
+        if self.layout.size() > LARGEST_KEPT {
+            return;
+        }
+        let mut kept = PLACES.take();
+        if kept.len() == PLACES_KEPT {
+            kept.remove(0);
+        }
+        kept.push(self);
+        PLACES.set(kept);
     }
 }
 
@@ -354,7 +361,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_is_ready_runs_in_place() {
-        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
+        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let mut runner = Runner::new(&memory, Pinned::default());
         let (tx, mut rx) = oneshot::channel();
         runner.run(&Arc::default(), async move {
             tx.send(()).ok();
@@ -364,7 +372,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
-        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
+        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let mut runner = Runner::new(&memory, Pinned::default());
         let pace = Arc::default();
         let (go, wait) = oneshot::channel::<()>();
         let (tx, rx) = oneshot::channel();
@@ -383,7 +392,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
-        let mut runner = Runner::new(Arc::new(Memory::new(usize::MAX, Arc::default())));
+        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let mut runner = Runner::new(&memory, Pinned::default());
         let pace = Arc::default();
         runner.run(&pace, async { panic!("in place") });
         let (go, wait) = oneshot::channel::<()>();

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     collections::HashMap,
+    mem,
     sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
     task::Waker,
     time::Duration,
@@ -19,7 +20,7 @@ use super::{
     pending::{Pending, Progress},
     reason::{Closed, Reason},
     scope::Scope,
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Notify},
     turn,
 };
 use crate::{
@@ -101,40 +102,40 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What each call changes comes first, in as few cache lines as may be, for they wander between the threads that call; what is
-/// only read comes behind.
+/// What calls and turns of the driver look at comes first, in three cache lines: they wander between the threads that call, and with
+/// many sessions they are in no cache at all.
 #[repr(C, align(64))]
 pub(crate) struct Shared {
     next_pull: AtomicU64,
-    state: Mutex<State>,
-    next_push: AtomicU64,
     /// Handlers that have not answered yet.
-    running: AtomicUsize,
-    /// What they hold.
-    pub(crate) memory: Arc<Memory>,
+    running: AtomicU32,
     /// Far more waits to be written than may: nothing is read until there is less. Changes under the lock.
     choked: AtomicBool,
     /// The phase is `Open`: what `state` says, readable without the lock.
     open: AtomicBool,
+    state: Mutex<State>,
+    pub(crate) env: Arc<Env>,
+    /// What handlers hold.
+    pub(crate) memory: Arc<Memory>,
+    /// When bytes last came, in nanoseconds since `born`; for those who ask whether the other side lives.
+    heard: AtomicU64,
+    born: Instant,
+    next_push: AtomicU64,
+    /// The other side has been told that this one understands extensions.
+    announced: AtomicBool,
+    /// The other side has shown that it understands them.
+    extended: AtomicBool,
     /// Signals that the outbox has room again, or never will.
     room: Notify,
     /// Signals a change of the phase, and the release.
     moved: Notify,
     pub(super) id: Mutex<Arc<str>>,
-    pub(crate) env: Arc<Env>,
     pub(super) local: Addr,
     pub(super) peer: Addr,
     pub(super) tls: Option<Box<TlsInfo>>,
     pub(super) values: Values,
     /// Handlers that their callers can stop, by sequence number.
     stoppable: Mutex<HashMap<u64, Arc<Scope>>>,
-    /// The other side has been told that this one understands extensions.
-    announced: AtomicBool,
-    /// The other side has shown that it understands them.
-    extended: AtomicBool,
-    born: Instant,
-    /// When bytes last came, in nanoseconds since `born`; for those who ask whether the other side lives.
-    heard: AtomicU64,
     /// Set in the handshake, if at all.
     pub(super) heartbeat: OnceLock<Heartbeat>,
 }
@@ -162,7 +163,7 @@ struct State {
     /// Bytes that were taken above the limit of what waits, since there was less.
     forced: usize,
     /// Why the session left `Open`.
-    reason: Option<Reason>,
+    reason: Option<Box<Reason>>,
 }
 
 /// Why a frame was not taken.
@@ -173,11 +174,37 @@ pub(crate) enum Refused {
     Full,
 }
 
+/// How a session is when a turn of the driver begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TurnStart {
+    pub(crate) phase: Phase,
+    /// Bytes that the outbox has room for.
+    pub(crate) room: usize,
+    /// A burst has left more than an idle session would keep.
+    pub(crate) grown: bool,
+    pub(super) callers: Callers,
+}
+
+/// What the driver has to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Frames {
+    /// Nothing for now: callers have sent something, or are about to, and more is likely to come within a turn of the scheduler.
+    Later(Callers),
+    /// The replies of its turn.
+    Replies,
+    /// What has been moved to the flush.
+    Flush,
+}
+
 /// How a turn of the driver was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TurnEnd {
     /// The phase in which it began.
     pub(crate) phase: Phase,
+    /// Bytes that were written.
+    pub(crate) written: usize,
+    /// Nothing was read, for too much waits to be written.
+    pub(crate) choked: bool,
     /// There may be more to read.
     pub(crate) again: bool,
     /// The stream does not take what there is.
@@ -236,24 +263,24 @@ impl Shared {
                 released: false,
             }),
             next_pull: AtomicU64::new(0),
-            next_push: AtomicU64::new(0),
-            running: AtomicUsize::new(0),
-            memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
+            running: AtomicU32::new(0),
             choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
+            memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
+            env,
+            heard: AtomicU64::new(0),
+            born: Instant::now(),
+            next_push: AtomicU64::new(0),
+            announced: AtomicBool::new(false),
+            extended: AtomicBool::new(false),
             room: Notify::new(),
             moved: Notify::new(),
             id: Mutex::new(id),
-            env,
             local,
             peer,
             tls,
             values: Values::default(),
             stoppable: Mutex::default(),
-            announced: AtomicBool::new(false),
-            extended: AtomicBool::new(false),
-            born: Instant::now(),
-            heard: AtomicU64::new(0),
             heartbeat: OnceLock::new(),
         }
     }
@@ -334,7 +361,7 @@ impl Shared {
         };
         let pushes_after_close = matches!(kind, Frame::Push) && state.phase == Phase::Draining;
         if state.phase > last || pushes_after_close {
-            return Err(Refused::Closed(Closed(state.reason.clone())));
+            return Err(Refused::Closed(Closed(state.reason())));
         }
         if state.outbox.len() + state.flushing >= self.env.write_buffer {
             state.waiting_for_room = true;
@@ -397,11 +424,11 @@ impl Shared {
                 let reason = if state.left {
                     Some(Reason::Left)
                 } else {
-                    state.reason.clone()
+                    state.reason()
                 };
                 Err(Closed(reason))
             }
-            Progress::Unknown => Err(Closed(state.reason.clone())),
+            Progress::Unknown => Err(Closed(state.reason())),
         }
     }
 
@@ -437,7 +464,7 @@ impl Shared {
     pub(crate) fn handler_starts(&self) -> Result<(), &'static str> {
         // SeqCst here, in `handler_ends` and where the phase changes: either the driver sees the count, or the handler
         // sees that the session is no longer open and wakes the driver.
-        if self.running.fetch_add(1, Ordering::SeqCst) >= self.env.max_handlers {
+        if self.running.fetch_add(1, Ordering::SeqCst) as usize >= self.env.max_handlers {
             return Err("too many calls at once on this session");
         }
         match self.memory.has_room() {
@@ -464,7 +491,7 @@ impl Shared {
         }
         state.phase = Phase::Draining;
         self.open.store(false, Ordering::SeqCst);
-        state.reason = Some(reason);
+        state.reason = Some(Box::new(reason));
         let driver = state.rouse();
         drop(state);
         wake(driver);
@@ -484,7 +511,7 @@ impl Shared {
         // A peer that waits for replies does not end its stream, but for foreign ones that half-close.
         state.abandoned |= phase == Phase::Ended || matches!(reason, Reason::Peer);
         let abandoned = state.abandoned;
-        state.reason.get_or_insert(reason);
+        state.reason.get_or_insert_with(|| Box::new(reason));
         let wakers = state.pending.wakers();
         if phase == Phase::Ended {
             state.outbox.clear();
@@ -538,13 +565,13 @@ impl Shared {
     }
 
     pub(crate) fn reason(&self) -> Option<Reason> {
-        self.lock().reason.clone()
+        self.lock().reason()
     }
 
     /// Handlers that run, pulls that wait, and bytes that are not written.
     pub(crate) fn unfinished(&self) -> (usize, usize, usize) {
         let state = self.lock();
-        let handlers = self.running.load(Ordering::SeqCst);
+        let handlers = self.running.load(Ordering::SeqCst) as usize;
         let unwritten = state.outbox.len() + state.flushing;
         (handlers, state.pending.waiting(), unwritten)
     }
@@ -561,8 +588,8 @@ impl Shared {
 
 /// The driver's side.
 impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox. Gives how many bytes that has room for.
-    pub(crate) fn driver_wakes(&self, waker: &Waker) -> (Phase, usize) {
+    /// The driver is at work, and finds by itself what is put into the outbox.
+    pub(crate) fn driver_wakes(&self, waker: &Waker) -> TurnStart {
         let mut state = self.lock();
         state.awake = true;
         match &mut state.driver {
@@ -570,17 +597,11 @@ impl Shared {
             none => *none = Some(waker.clone()),
         }
         let queued = state.outbox.len() + state.flushing;
-        (state.phase, self.env.write_buffer.saturating_sub(queued))
-    }
-
-    /// How far the callers are.
-    pub(super) fn callers(&self) -> Callers {
-        let state = self.lock();
-        let calls = state.pending.live();
-        Callers {
-            calls,
-            woken: calls - state.pending.waiting(),
-            queued: state.outbox.len(),
+        TurnStart {
+            phase: state.phase,
+            room: self.env.write_buffer.saturating_sub(queued),
+            grown: state.pending.is_grown() || state.outbox.is_grown(),
+            callers: state.callers(),
         }
     }
 
@@ -589,39 +610,38 @@ impl Shared {
         self.lock().awake = false;
     }
 
-    /// Moves what has gathered to the flush, which is empty. `false` if nothing was moved because a `patient` driver should wait one
-    /// turn of the scheduler: more than one call is under way, so more frames are likely to come within it.
-    pub(crate) fn take_frames(&self, flush: &mut Flush, patient: bool) -> bool {
+    /// Says what to write, and moves what has gathered to the flush, which is empty. The `replies` of this turn come behind it; if
+    /// nothing has, they need not be moved at all.
+    ///
+    /// `several` callers have been woken in this turn. A `patient` driver lets more frames gather if more than one call is under
+    /// way.
+    pub(super) fn take_frames(
+        &self,
+        flush: &mut Flush,
+        replies: &mut Vec<u8>,
+        several: bool,
+        patient: bool,
+    ) -> Frames {
         let mut state = self.lock();
-        // Callers who have been woken and have not run yet will send again, as likely as not.
-        let under_way = || state.pending.live() + self.running.load(Ordering::Relaxed);
-        if patient && !state.outbox.is_empty() && under_way() > 1 {
-            return false;
+        if state.phase == Phase::Ended {
+            replies.clear();
         }
+        let idle = state.outbox.is_empty();
+        let nothing = idle && replies.is_empty();
+        // Callers who have been woken and have not run yet will send again, as likely as not.
+        let under_way = || state.pending.live() + self.running.load(Ordering::Relaxed) as usize;
+        if several || patient && !nothing && under_way() > 1 {
+            state.outbox.push_copied(replies);
+            return Frames::Later(state.callers());
+        }
+        if idle {
+            state.flushing = replies.len();
+            return Frames::Replies;
+        }
+        state.outbox.push_copied(replies);
         flush.take(&mut state.outbox);
         state.flushing = flush.len();
-        true
-    }
-
-    /// So many bytes of the flush are out, which may make room for those who wait.
-    pub(crate) fn note_written(&self, written: usize, flush: &mut Flush) {
-        let mut state = self.lock();
-        state.flushing -= written;
-        flush.give_back(&mut state.outbox);
-        let queued = state.outbox.len() + state.flushing;
-        let below = queued < self.env.write_buffer;
-        let room = state.waiting_for_room && below;
-        if room {
-            state.waiting_for_room = false;
-        }
-        if below {
-            state.forced = 0;
-            self.choked.store(false, Ordering::Relaxed);
-        }
-        drop(state);
-        if room {
-            self.room.notify_waiters();
-        }
+        Frames::Flush
     }
 
     /// As much as may wait to be written waits beyond that: the other side asks, and does not read what it is told. To be told
@@ -631,19 +651,41 @@ impl Shared {
         self.choked.load(Ordering::Relaxed)
     }
 
-    /// What the driver does when its turn ends.
-    pub(crate) fn turn_ends(&self, turn: TurnEnd) -> Next {
+    /// What the driver does when its turn ends, and whether it may read again after it could not. What was written may make room
+    /// for those who wait.
+    pub(crate) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> (Next, bool) {
         let mut state = self.lock();
+        let mut freed = false;
+        let mut room = false;
+        if turn.written > 0 {
+            state.flushing -= turn.written;
+            flush.give_back(&mut state.outbox);
+            if state.outbox.len() + state.flushing < self.env.write_buffer {
+                room = mem::take(&mut state.waiting_for_room);
+                state.forced = 0;
+                self.choked.store(false, Ordering::Relaxed);
+                freed = turn.choked;
+            }
+        }
+        let next = self.next(&mut state, turn, freed);
+        drop(state);
+        if room {
+            self.room.notify_waiters();
+        }
+        (next, freed)
+    }
+
+    fn next(&self, state: &mut State, turn: TurnEnd, freed: bool) -> Next {
         if state.phase == Phase::Ended {
             return Next::End;
         }
         let awaits = turn.awaits && state.phase == Phase::Draining;
-        if turn.all_out && !awaits && self.is_drained(&state) {
+        if turn.all_out && !awaits && self.is_drained(state) {
             return Next::Drained(state.phase);
         }
         // What came into the outbox meanwhile is written at once, if it can be. Who changed the phase meanwhile has woken nobody.
         let written_at_once = !state.outbox.is_empty() && !turn.blocked;
-        state.awake = turn.again || written_at_once || state.phase != turn.phase;
+        state.awake = turn.again || freed || written_at_once || state.phase != turn.phase;
         match state.awake {
             true => Next::GoOn,
             false => Next::Rest,
@@ -668,6 +710,20 @@ impl Shared {
 }
 
 impl State {
+    /// How far the callers are.
+    fn callers(&self) -> Callers {
+        let calls = self.pending.live();
+        Callers {
+            calls,
+            woken: calls - self.pending.waiting(),
+            queued: self.outbox.len(),
+        }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        self.reason.as_deref().cloned()
+    }
+
     /// The driver's waker, if it has to be woken.
     fn rouse(&mut self) -> Option<Waker> {
         if self.awake {

@@ -6,7 +6,7 @@ pub(super) use {
     std::{
         sync::{
             Mutex, MutexGuard,
-            atomic::{AtomicBool, AtomicU64, AtomicUsize},
+            atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize},
         },
         thread_local,
     },
@@ -19,7 +19,7 @@ pub(super) use {
     shuttle::{
         sync::{
             Mutex, MutexGuard,
-            atomic::{AtomicBool, AtomicU64, AtomicUsize},
+            atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize},
         },
         thread_local,
     },

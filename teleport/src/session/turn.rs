@@ -1,4 +1,4 @@
-//! The replies of handlers that run in place, gathered without the session's lock.
+//! The replies of handlers that run in place, gathered without the session's lock, and written without its outbox.
 
 use std::{cell::RefCell, mem};
 
@@ -13,39 +13,48 @@ thread_local! {
 struct Turn {
     /// Tells the session from others; never followed.
     session: *const Shared,
-    replies: Vec<u8>,
-    /// Bytes that were handed over already.
-    handed_over: usize,
-    /// Bytes that the replies may have before the outbox has to be asked.
-    room: usize,
+    replies: Replies,
 }
 
-/// Runs `work`, during which [`append`] adds replies to `replies`; then hands them over, with one locking for all, and
-/// says how many bytes that were.
-pub(super) fn gather<R>(
-    shared: &Shared,
-    replies: &mut Vec<u8>,
-    room: usize,
-    work: impl FnOnce() -> R,
-) -> (R, usize) {
+/// What packets were answered with in a turn.
+#[derive(Debug)]
+pub(super) struct Replies {
+    /// Those that were not handed over: the driver writes them, or hands them over.
+    pub(super) bytes: Vec<u8>,
+    /// Bytes of those that were.
+    pub(super) handed_over: usize,
+    /// Bytes that they may have before the outbox has to be asked.
+    pub(super) room: usize,
+}
+
+impl Replies {
+    pub(super) fn new(room: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            handed_over: 0,
+            room,
+        }
+    }
+
+    /// Bytes of all.
+    pub(super) fn len(&self) -> usize {
+        self.handed_over + self.bytes.len()
+    }
+}
+
+/// Runs `work`, during which [`append`] adds replies to `replies`.
+pub(super) fn gather<R>(shared: &Shared, replies: &mut Replies, work: impl FnOnce() -> R) -> R {
     let turn = Turn {
         session: std::ptr::from_ref(shared),
-        replies: mem::take(replies),
-        handed_over: 0,
-        room,
+        replies: mem::replace(replies, Replies::new(0)),
     };
     let outer = Outer(TURN.with(|outer| outer.replace(Some(turn))));
     let result = work();
-    let mut bytes = 0;
     if let Some(turn) = TURN.with(RefCell::take) {
         *replies = turn.replies;
-        bytes = turn.handed_over + replies.len();
     }
     drop(outer);
-    if !replies.is_empty() {
-        enqueue(shared, replies);
-    }
-    (result, bytes)
+    result
 }
 
 /// The turn that another one has interrupted. Comes back even if that one panics, as a protocol of the user's may.
@@ -69,24 +78,25 @@ pub(super) fn append<T, E>(
         let turn = turn
             .as_mut()
             .filter(|turn| std::ptr::eq(turn.session, shared))?;
-        if turn.replies.len() >= turn.room {
+        let replies = &mut turn.replies;
+        let whole = replies.bytes.len();
+        if whole >= replies.room {
             // The outbox must know of them to refuse more.
-            turn.hand_over(shared);
-            turn.room = 0;
+            replies.hand_over(shared);
+            replies.room = 0;
             return None;
         }
-        let whole = turn.replies.len();
         let mut tail = Tail {
-            frame: Parts::from(mem::take(&mut turn.replies)),
-            replies: &mut turn.replies,
+            frame: Parts::from(mem::take(&mut replies.bytes)),
+            replies: &mut replies.bytes,
             whole,
         };
         let result = encode(&mut tail.frame);
         if tail.frame.has_shared() {
             let bytes = tail.frame.len();
             shared.enqueue_at_any_rate(&mut tail.frame);
-            turn.handed_over += bytes;
-            turn.room = turn.room.saturating_sub(bytes);
+            replies.handed_over += bytes;
+            replies.room = replies.room.saturating_sub(bytes);
         }
         tail.whole = usize::MAX;
         Some(result)
@@ -99,27 +109,23 @@ pub(super) fn hand_over(shared: &Shared) {
         if let Ok(mut turn) = turn.try_borrow_mut()
             && let Some(turn) = turn.as_mut()
             && std::ptr::eq(turn.session, shared)
-            && !turn.replies.is_empty()
+            && !turn.replies.bytes.is_empty()
         {
-            turn.hand_over(shared);
+            turn.replies.hand_over(shared);
         }
     });
 }
 
-impl Turn {
+impl Replies {
+    /// Puts them into the outbox.
     #[cold]
-    fn hand_over(&mut self, shared: &Shared) {
-        self.handed_over += self.replies.len();
-        enqueue(shared, &mut self.replies);
+    pub(super) fn hand_over(&mut self, shared: &Shared) {
+        self.handed_over += self.bytes.len();
+        let mut frame = Parts::from(mem::take(&mut self.bytes));
+        shared.enqueue_at_any_rate(&mut frame);
+        self.bytes = frame.into_copied();
+        self.bytes.clear();
     }
-}
-
-/// Leaves `replies` empty.
-fn enqueue(shared: &Shared, replies: &mut Vec<u8>) {
-    let mut frame = Parts::from(mem::take(replies));
-    shared.enqueue_at_any_rate(&mut frame);
-    *replies = frame.into_copied();
-    replies.clear();
 }
 
 /// A reply behind the others. Cuts off what a panic leaves behind.

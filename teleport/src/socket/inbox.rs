@@ -27,25 +27,32 @@ use crate::protocol::{Decoded, Limits, Packet, Protocol, ProtocolError};
 #[derive(Debug)]
 pub(crate) struct Inbox {
     buffer: BytesMut,
-    /// `buffer` is a large packet's own.
-    own: bool,
-    spares: Spares,
-    /// What was taken and put back: it comes before all that is in the buffer.
-    put_back: VecDeque<Packet>,
+    /// Bytes of the whole buffer, of which those at its beginning may be in packets by now.
+    size: usize,
     /// How much room the next read should find; follows the traffic.
     room: usize,
     /// Bytes to come before the next try to decode. A claim of the peer's: it guides the size of reads, within limits.
     wanted: usize,
+    /// `buffer` is a large packet's own.
+    own: bool,
+    /// It is another one than when this was last looked at.
+    renewed: bool,
+    /// What most connections need not have.
+    rare: Option<Box<Rare>>,
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Rare {
+    spares: Spares,
+    /// What was taken and put back: it comes before all that is in the buffer.
+    put_back: VecDeque<Packet>,
     /// The largest buffer that a packet of this side has had of its own: so far claims have come true.
     seen: usize,
     /// What the buffer takes beyond `OWN`.
     lease: Lease,
     /// There is not enough left in the pool for what is to come: until there is.
     starving: Option<Pin<Box<OwnedNotified>>>,
-    /// Bytes of the whole buffer, of which those at its beginning may be in packets by now.
-    size: usize,
-    /// It is another one than when this was last looked at.
-    renewed: bool,
 }
 
 /// A buffer of this size takes nothing from the pool. Twice what a stream of small packets needs.
@@ -68,17 +75,27 @@ impl Inbox {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
             buffer: BytesMut::new(),
-            own: false,
-            spares: Spares::new(Arc::clone(&pool)),
-            put_back: VecDeque::new(),
+            size: 0,
             room: 0,
             wanted: 0,
-            seen: 0,
-            lease: Lease::new(pool),
-            starving: None,
-            size: 0,
+            own: false,
             renewed: false,
+            rare: None,
+            pool,
         }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        let pool = &self.pool;
+        self.rare.get_or_insert_with(|| {
+            Box::new(Rare {
+                spares: Spares::new(Arc::clone(pool)),
+                put_back: VecDeque::new(),
+                seen: 0,
+                lease: Lease::new(Arc::clone(pool)),
+                starving: None,
+            })
+        })
     }
 
     /// The next whole packet, if it is already here.
@@ -104,7 +121,13 @@ impl Inbox {
     /// There may be a whole packet.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        !self.put_back.is_empty() || self.wanted == 0 && !self.buffer.is_empty()
+        self.wanted == 0 && !self.buffer.is_empty() || self.has_put_back()
+    }
+
+    #[inline]
+    fn has_put_back(&self) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| !rare.put_back.is_empty())
     }
 
     /// [`next`](Self::next) in parts, for who wants the packet where the protocol has put it: it is too large to be moved about.
@@ -114,7 +137,8 @@ impl Inbox {
         protocol: &dyn Protocol,
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
-        match self.put_back.pop_front() {
+        let rare = self.rare.as_mut();
+        match rare.and_then(|rare| rare.put_back.pop_front()) {
             Some(packet) => Ok(Decoded::Packet(packet)),
             None => protocol.decode(&mut self.buffer, limits),
         }
@@ -135,14 +159,19 @@ impl Inbox {
 
     /// Makes these the next packets, in this order.
     pub(crate) fn put_back(&mut self, packets: Vec<Packet>) {
+        if packets.is_empty() {
+            return;
+        }
+        let put_back = &mut self.rare().put_back;
         for packet in packets.into_iter().rev() {
-            self.put_back.push_front(packet);
+            put_back.push_front(packet);
         }
     }
 
     /// No more is read until there is memory for it.
     pub(crate) fn is_starving(&self) -> bool {
-        self.starving.is_some()
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.starving.is_some())
     }
 
     /// The size of the buffer, if it is another one than at the last time.
@@ -167,7 +196,9 @@ impl Inbox {
         };
         self.wanted = self.wanted.saturating_sub(count);
         if !self.own {
-            self.spares.pass();
+            if let Some(rare) = &mut self.rare {
+                rare.spares.pass();
+            }
             if count == spare {
                 self.room = (self.room * 4).clamp(IDLE, READ);
             }
@@ -185,15 +216,36 @@ impl Inbox {
 
     /// Gives back what a burst has taken, if nothing waits to be parsed.
     pub(crate) fn trim(&mut self) {
-        self.put_back.shrink_to_fit();
-        self.spares.clear();
-        if self.buffer.is_empty() && (self.size > IDLE || self.room > IDLE) {
+        if self.buffer.is_empty() && self.is_grown() {
             self.buffer = BytesMut::new();
             self.size = 0;
             self.own = false;
             self.room = IDLE;
-            self.seen = 0;
-            self.lease.set(0);
+            self.set_lease(0);
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.spares.clear();
+            if rare.is_unused() {
+                self.rare = None;
+            }
+        }
+    }
+
+    /// An idle connection would not keep so much.
+    pub(crate) fn is_grown(&self) -> bool {
+        self.size > IDLE || self.room > IDLE || self.rare.is_some()
+    }
+
+    /// What the buffer takes of the pool.
+    #[inline]
+    fn leased(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.lease.bytes())
+    }
+
+    /// Says that the buffer takes just so much of it.
+    fn set_lease(&mut self, bytes: usize) {
+        if bytes > 0 || self.leased() > 0 {
+            self.rare().lease.set(bytes);
         }
     }
 
@@ -206,18 +258,19 @@ impl Inbox {
         let spare = self.spare();
         // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
         let enough = spare >= self.wanted && spare >= self.room.max(IDLE) / 4;
-        if enough && !self.own && self.lease.bytes() == 0 {
+        if enough && !self.own && self.leased() == 0 {
             return Poll::Ready(());
         }
         self.poll_more_room(cx)
     }
 
     fn poll_more_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.lease.bytes() > 0 {
+        if self.leased() > 0 {
             // The packet that it was for has been taken out.
-            self.lease.set(beyond_own(self.buffer.capacity()));
+            self.set_lease(beyond_own(self.buffer.capacity()));
         }
-        let believed = match self.room.max(self.seen) {
+        let seen = self.rare.as_ref().map_or(0, |rare| rare.seen);
+        let believed = match self.room.max(seen) {
             READ.. => STEP,
             room => FIRST.max(room * 4),
         };
@@ -237,7 +290,7 @@ impl Inbox {
             let room = self.wanted.min(step).max(self.room.max(IDLE));
             if self.own {
                 // The packet is out.
-                self.seen = self.seen.max(self.size);
+                self.rare().seen = seen.max(self.size);
                 ready!(self.poll_change(room, room, cx));
                 self.own = false;
             } else if spare < room / 4 || spare < self.wanted.min(step) {
@@ -260,8 +313,8 @@ impl Inbox {
         }
         self.buffer.reserve(room);
         self.size = self.buffer.capacity();
-        if self.lease.bytes() > 0 {
-            self.lease.set(beyond_own(self.size));
+        if self.leased() > 0 {
+            self.set_lease(beyond_own(self.size));
         }
         self.renewed = true;
         Poll::Ready(())
@@ -269,40 +322,49 @@ impl Inbox {
 
     /// Goes on in another buffer: a spare one for `whole` bytes, or else a new one for `least`.
     fn poll_change(&mut self, whole: usize, least: usize, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_lease(beyond_own(least), cx));
-        let spare = self.spares.take(whole);
+        if beyond_own(least) > 0 || self.rare.is_some() {
+            ready!(self.poll_lease(beyond_own(least), cx));
+        }
+        let spare = self.rare().spares.take(whole);
         let mut next = spare.unwrap_or_else(|| BytesMut::with_capacity(least));
         next.extend_from_slice(&self.buffer);
         let size = mem::replace(&mut self.size, next.capacity());
         let last = mem::replace(&mut self.buffer, next);
-        self.spares.put(size, last);
-        self.lease.set(beyond_own(self.size));
+        self.rare().spares.put(size, last);
+        self.set_lease(beyond_own(self.size));
         self.renewed = true;
         Poll::Ready(())
     }
 
     #[cold]
     fn poll_lease(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.lease.grow(bytes) {
-            self.spares.clear();
-            let given = self.lease.pool().given();
-            let waiting = self
+        let rare = self.rare();
+        while !rare.lease.grow(bytes) {
+            rare.spares.clear();
+            let given = rare.lease.pool().given();
+            let waiting = rare
                 .starving
                 .get_or_insert_with(|| Box::pin(Arc::clone(given).notified_owned()));
             if waiting.as_mut().poll(cx).is_ready() {
-                self.starving = None;
-            } else if self.lease.grow(bytes) {
+                rare.starving = None;
+            } else if rare.lease.grow(bytes) {
                 // Given back just before the waiting began.
                 break;
             } else {
                 return Poll::Pending;
             }
         }
-        if self.starving.take().is_some() {
+        if rare.starving.take().is_some() {
             // There may be enough for the next one who waits.
-            self.lease.pool().pass_on();
+            rare.lease.pool().pass_on();
         }
         Poll::Ready(())
+    }
+}
+
+impl Rare {
+    fn is_unused(&self) -> bool {
+        self.lease.bytes() == 0 && self.put_back.is_empty() && self.starving.is_none()
     }
 }
 
@@ -417,10 +479,10 @@ mod tests {
         for _ in 0..100 {
             read(&mut inbox, &small);
         }
-        assert!(inbox.spares.is_empty(), "none was wanted for long");
+        assert!(inbox.rare().spares.is_empty(), "none was wanted for long");
         read(&mut inbox, &large);
         inbox.trim();
-        assert!(inbox.spares.is_empty() && inbox.buffer.capacity() == 0);
+        assert!(inbox.rare.is_none() && inbox.buffer.capacity() == 0);
     }
 
     #[test]

@@ -24,7 +24,12 @@ use crate::protocol::Parts;
 pub(crate) struct Outbox {
     bytes: usize,
     tail: Vec<u8>,
-    /// All in front of `tail`.
+    /// All in front of `tail`, once there has been something large.
+    front: Option<Box<Front>>,
+}
+
+#[derive(Debug, Default)]
+struct Front {
     chunks: VecDeque<Chunk>,
     /// Buffers that were written, for those who bring the next ones.
     spares: Vec<Vec<u8>>,
@@ -63,7 +68,6 @@ const SLICES: usize = 16;
 impl Outbox {
     /// Appends one encoded frame. `frame` is left empty, with its memory where that is useful.
     pub(crate) fn push(&mut self, frame: &mut Parts) {
-        self.bytes += frame.len();
         if frame.has_shared() {
             self.push_shared(frame);
         } else {
@@ -71,12 +75,14 @@ impl Outbox {
         }
     }
 
-    fn push_copied(&mut self, frame: &mut Vec<u8>) {
+    /// Appends what shares nothing.
+    pub(crate) fn push_copied(&mut self, frame: &mut Vec<u8>) {
+        self.bytes += frame.len();
         if frame.len() < LARGE {
             self.tail.extend_from_slice(frame);
         } else {
-            self.close_tail();
-            let spare = self.spares.pop();
+            let front = self.close_tail();
+            let spare = front.spares.pop();
             // A buffer much larger than the frame would count for less than it takes.
             let chunk = if frame.capacity() / 2 > frame.len() {
                 let mut chunk = spare.unwrap_or_default();
@@ -85,20 +91,20 @@ impl Outbox {
             } else {
                 mem::replace(frame, spare.unwrap_or_default())
             };
-            self.chunks.push_back(Chunk::Own(chunk));
+            front.chunks.push_back(Chunk::Own(chunk));
         }
         frame.clear();
     }
 
     fn push_shared(&mut self, frame: &mut Parts) {
+        self.bytes += frame.len();
         let shared = frame.take_shared();
         let copied = frame.copied();
         let mut done = 0;
         for (at, bytes) in shared {
             self.tail
                 .extend_from_slice(copied.get(done..at).unwrap_or_default());
-            self.close_tail();
-            self.chunks.push_back(Chunk::Shared(bytes));
+            self.close_tail().chunks.push_back(Chunk::Shared(bytes));
             done = at;
         }
         self.tail
@@ -124,17 +130,27 @@ impl Outbox {
     pub(crate) fn trim(&mut self) {
         if self.is_empty() {
             self.tail.shrink_to(KEEP);
-            self.chunks.shrink_to(0);
-            self.spares = Vec::new();
+            self.front = None;
         }
     }
 
-    fn close_tail(&mut self) {
+    /// An idle session would not keep so much.
+    pub(crate) fn is_grown(&self) -> bool {
+        self.tail.capacity() > KEEP || self.front.is_some()
+    }
+
+    /// What comes next, comes behind all that is here.
+    fn close_tail(&mut self) -> &mut Front {
+        let front = self.front.get_or_insert_default();
         if !self.tail.is_empty() {
-            self.chunks.push_back(Chunk::Own(mem::take(&mut self.tail)));
+            let tail = mem::take(&mut self.tail);
+            front.chunks.push_back(Chunk::Own(tail));
         }
+        front
     }
+}
 
+impl Front {
     /// A buffer is written.
     fn recycle(&mut self, mut buffer: Vec<u8>) {
         let kept: usize = self.spares.iter().map(Vec::capacity).sum();
@@ -185,6 +201,10 @@ impl Flush {
         self.outbox.trim();
     }
 
+    pub(crate) fn is_grown(&self) -> bool {
+        self.outbox.is_grown()
+    }
+
     /// Writes until all is out. Gives how many bytes were taken by the stream before it was full, in `written`.
     pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
@@ -208,9 +228,37 @@ impl Flush {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes these bytes, which are not of the flush; it must be empty, and takes over those that the stream does not take.
+    pub(crate) fn poll_write_direct<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+        mut bytes: &[u8],
+        written: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        debug_assert!(self.is_empty());
+        while !bytes.is_empty() {
+            match Pin::new(&mut *writer).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    *written += count;
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.outbox.bytes = bytes.len();
+                    self.outbox.tail.extend_from_slice(bytes);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// What comes next, as far as there is room for it.
     fn slices<'a, 's>(&'a self, slices: &'s mut [IoSlice<'a>]) -> &'s [IoSlice<'a>] {
-        let chunks = self.outbox.chunks.iter().map(Deref::deref);
+        let front = self.outbox.front.iter();
+        let chunks = front.flat_map(|front| &front.chunks).map(Deref::deref);
         let tail = [&*self.outbox.tail];
         let parts = chunks.chain(tail).filter(|part| !part.is_empty());
         let mut used = 0;
@@ -226,13 +274,15 @@ impl Flush {
     fn advance(&mut self, count: usize) {
         self.outbox.bytes -= count;
         self.written += count;
-        while let Some(chunk) = self.outbox.chunks.front() {
-            if self.written < chunk.len() {
-                return;
-            }
-            self.written -= chunk.len();
-            if let Some(Chunk::Own(buffer)) = self.outbox.chunks.pop_front() {
-                self.outbox.recycle(buffer);
+        if let Some(front) = &mut self.outbox.front {
+            while let Some(chunk) = front.chunks.front() {
+                if self.written < chunk.len() {
+                    return;
+                }
+                self.written -= chunk.len();
+                if let Some(Chunk::Own(buffer)) = front.chunks.pop_front() {
+                    front.recycle(buffer);
+                }
             }
         }
         if self.outbox.bytes == 0 {
@@ -418,6 +468,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stream_does_not_take_of_other_bytes_is_written_later() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for cut in [0, 1, 100, 255, 256] {
+            let narrow = Narrow {
+                step: usize::MAX,
+                vectored: false,
+                got: Vec::new(),
+            };
+            let mut stream = Cut(narrow, cut);
+            let mut flush = Flush::default();
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut written = 0;
+            let result = flush.poll_write_direct(&mut cx, &mut stream, &bytes, &mut written);
+            assert_eq!(result.is_ready(), cut == 256);
+            assert_eq!((written, flush.len()), (cut, 256 - cut));
+            stream.0.step = usize::MAX;
+            write(&mut flush, &mut stream.0);
+            assert!(stream.0.got == bytes && flush.is_empty());
+        }
+    }
+
+    #[test]
     fn what_is_shared_is_let_go_when_it_is_written() {
         let body = Bytes::from(vec![1; SHARE]);
         let mut outbox = Outbox::default();
@@ -446,7 +518,8 @@ mod tests {
         assert_eq!(next.copied().as_ptr(), memory);
         flush.trim();
         outbox.trim();
-        assert!(flush.outbox.spares.is_empty() && outbox.spares.is_empty());
+        let kept = |outbox: &Outbox| outbox.front.iter().map(|front| front.spares.len()).sum();
+        assert_eq!((kept(&flush.outbox), kept(&outbox)), (0, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A buffer for each thread, in which frames are encoded.
 
-use std::{cell::Cell, mem};
+use std::cell::Cell;
 
 use crate::protocol::Parts;
 
@@ -17,21 +17,18 @@ const KEEP: usize = 2 * 1024 * 1024;
 /// It is taken, not borrowed: a `Serialize` that itself makes a call gets an empty buffer instead of a panic.
 #[inline]
 pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Parts) -> R) -> R {
-    with_buffer(|buffer| {
-        let mut frame = Parts::from(mem::take(buffer));
-        let result = f(&mut frame);
-        *buffer = frame.into_copied();
-        result
-    })
+    let mut frame = Parts::from(take());
+    let result = f(&mut frame);
+    give_back(frame.into_copied());
+    result
 }
 
-/// The same for what shares nothing.
+/// The same for what shares nothing; until it is [given back](give_back).
 #[inline]
-pub(crate) fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub(crate) fn take() -> Vec<u8> {
     let mut buffer = SCRATCH.take();
-    let result = f(&mut buffer);
-    give_back(buffer);
-    result
+    buffer.clear();
+    buffer
 }
 
 /// Keeps a buffer for the next frame of this thread, if it is better than the one there.

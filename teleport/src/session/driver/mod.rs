@@ -23,13 +23,13 @@ use super::{
     gathering::Gathering,
     heartbeat::Pulse,
     reason::Reason,
-    runner::aside,
-    shared::{Next, TurnEnd},
-    turn,
+    runner::{Pinned, aside},
+    shared::{Frames, Next, TurnEnd},
+    turn::{self, Replies},
 };
 use crate::{
     protocol::{Decoded, Packet, PacketKind},
-    socket::{inbox::Inbox, outbox::Flush, scratch::with_buffer},
+    socket::{inbox::Inbox, outbox::Flush, scratch},
     status::Status,
 };
 
@@ -60,39 +60,15 @@ const TRIM: Duration = Duration::from_secs(1);
 ///
 /// Reading and writing are one task, so that the replies of all packets of one read leave in one write, and neither
 /// ever waits for the other: a full socket does not stop the reading.
+///
+/// A connection among many is in no cache when its turn comes, so this is small, and what each turn looks at comes first.
+#[repr(C, align(64))]
 pub(crate) struct Driver<I> {
-    io: I,
-    session: Session,
-    inbox: Inbox,
-    flush: Flush,
-    runner: Runner,
-    /// Replies that were read and not yet handed on.
-    answers: Vec<(u64, Answer)>,
-    /// Plugins or logs want to see replies whole.
-    whole_answers: bool,
-    /// What plugins do before the next header is read.
-    gate: Gate,
-    /// Bytes that the outbox had room for when the turn began.
-    room: usize,
-    /// Bytes that packets were answered with in this turn.
-    replied: usize,
-    /// Callers that were woken in this turn.
-    woken: usize,
     reading: bool,
-    /// The turn has gone on for long, though not in handlers.
-    late: bool,
     /// There is too much to write to read on.
     choked: bool,
-    /// A packet that is not whole: when it was looked at, and what had come of it by then. For the packet timeout.
-    begun: Option<(Instant, usize)>,
-    /// The other side has just connected, so its first packet is on the way, until then.
-    awaited: Option<Instant>,
     /// All is done that was to be done.
     parting: bool,
-    /// The writing was put off by a turn of the scheduler at least, for more frames to gather.
-    put_off: Option<Gathering>,
-    /// The stream was full at the last write or flush, since then, and what it has taken since; for the write timeout.
-    stalled: Option<(Instant, usize)>,
     /// The stream has a buffer of its own, and something is in it: all is written, and not all is out.
     unflushed: bool,
     /// Bytes came since the last tick.
@@ -101,16 +77,46 @@ pub(crate) struct Driver<I> {
     received: bool,
     /// Bytes went since the last tick.
     sent: bool,
-    last_received: Instant,
-    /// Since when nothing has happened; `None` once the buffers are trimmed.
-    last_busy: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// When it fires.
-    due: Option<Instant>,
-    /// Something may be due earlier than that.
+    /// Something may be due earlier than the timer fires.
     fresh: bool,
+    /// What plugins do before the next header is read.
+    gate: Gate,
+    inbox: Inbox,
+    io: I,
+    flush: Flush,
+    /// The writing was put off by a turn of the scheduler at least, for more frames to gather.
+    put_off: Option<Gathering>,
+    pinned: Pinned,
+    last_received: Instant,
+    /// Since when nothing has happened; `None` if the buffers are not to be trimmed.
+    last_busy: Option<Instant>,
+    /// When the timer fires.
+    due: Option<Instant>,
     /// Watches whether the other side lives, if that is wanted.
     pulse: Option<Box<Pulse>>,
+    /// A packet that is not whole: when it was looked at, and what had come of it by then. For the packet timeout.
+    begun: Option<(Instant, usize)>,
+    /// The stream was full at the last write or flush, since then, and what it has taken since; for the write timeout.
+    stalled: Option<(Instant, usize)>,
+    /// The other side has just connected, so its first packet is on the way, until then.
+    awaited: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is known in one turn of the task only.
+struct Turn<'a> {
+    session: &'a Session,
+    runner: Runner<'a>,
+    /// What packets were answered with.
+    replies: Replies,
+    /// Callers that were woken.
+    woken: usize,
+    /// It has gone on for long, though not in handlers.
+    late: bool,
+    /// Plugins or logs want to see replies whole.
+    whole_answers: bool,
+    /// Replies that were read and not yet handed on.
+    answers: Vec<(u64, Answer)>,
 }
 
 thread_local! {
@@ -133,117 +139,139 @@ enum Gate {
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
     /// `connected`: the other side has just connected to a listener.
-    pub(crate) fn new(io: I, session: Session, mut inbox: Inbox, connected: bool) -> Self {
-        let mut runner = Runner::new(Arc::clone(&session.shared().memory));
-        if let Some(size) = inbox.renewed() {
-            runner.reads_into(size);
-        }
+    pub(crate) fn new(io: I, session: &Session, mut inbox: Inbox, connected: bool) -> Self {
+        let pinned = inbox.renewed().map(Pinned::new).unwrap_or_default();
         let dispatch = &session.shared().env.dispatch;
-        let gate = dispatch.before_header(&session);
+        let gate = dispatch.before_header(session);
         let now = Instant::now();
         let heartbeat = session.shared().heartbeat.get();
         let pulse = heartbeat.map(|beat| Box::new(Pulse::new(*beat, now)));
         Self {
-            io,
-            session,
-            inbox,
-            answers: Vec::new(),
-            whole_answers: false,
-            gate: gate.map_or(Gate::Absent, Gate::Opening),
-            flush: Flush::default(),
-            runner,
-            room: 0,
-            replied: 0,
-            woken: 0,
             reading: true,
-            late: false,
             choked: false,
-            begun: None,
-            awaited: connected.then(|| Instant::now() + PARTING),
             parting: false,
-            put_off: None,
-            stalled: None,
             unflushed: false,
             // A handshake may have read the beginning of a packet.
             heard: true,
             received: false,
             sent: false,
+            fresh: true,
+            gate: gate.map_or(Gate::Absent, Gate::Opening),
+            inbox,
+            io,
+            flush: Flush::default(),
+            put_off: None,
+            pinned,
             last_received: now,
             last_busy: None,
-            timer: None,
             due: None,
-            fresh: true,
             pulse,
+            begun: None,
+            stalled: None,
+            awaited: connected.then(|| now + PARTING),
+            timer: None,
         }
     }
 
     /// Runs to the end of the session, and closes the stream.
-    pub(crate) async fn run(&mut self) {
-        std::future::poll_fn(|cx| self.poll(cx)).await;
+    pub(crate) async fn run(&mut self, session: &Session) {
+        std::future::poll_fn(|cx| self.poll(session, cx)).await;
         let mut shut = false;
-        let parting = std::future::poll_fn(|cx| self.poll_parting(cx, &mut shut));
-        // The other side may have gone; there is nobody left to tell.
-        let _ = tokio::time::timeout(PARTING, parting).await;
-        let shared = Arc::clone(&self.session.0);
-        let reason = shared.reason();
-        log_end(&self.session, reason.as_ref());
-        shared.end(Phase::Ended, reason.unwrap_or(Reason::Local));
+        let parting = std::future::poll_fn(|cx| self.poll_parting(session, cx, &mut shut));
+        // The other side may have gone; there is nobody left to tell. In a box, lest its timer have a place in each task.
+        let _ = Box::pin(tokio::time::timeout(PARTING, parting)).await;
+        let reason = session.shared().reason();
+        log_end(session, reason.as_ref());
+        session
+            .shared()
+            .end(Phase::Ended, reason.unwrap_or(Reason::Local));
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = Arc::clone(&self.session.0);
+    fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = session.shared();
+        let start = shared.driver_wakes(cx.waker());
+        if start.phase == Phase::Ended {
+            return Poll::Ready(());
+        }
         if let Some(gathering) = &mut self.put_off
-            && gathering.goes_on(shared.callers())
+            && gathering.goes_on(start.callers)
         {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let (phase, room) = shared.driver_wakes(cx.waker());
-        if phase == Phase::Ended {
-            return Poll::Ready(());
-        }
-        self.room = room;
-        self.runner.begin();
-        self.replied = 0;
-        self.woken = 0;
-        self.late = false;
+        let mut turn = Turn {
+            session,
+            runner: Runner::new(&shared.memory, mem::take(&mut self.pinned)),
+            replies: Replies::new(start.room),
+            woken: 0,
+            late: false,
+            whole_answers: false,
+            answers: Vec::new(),
+        };
         let again = if self.parting {
             self.discard(cx)
         } else {
-            self.read(&shared, cx)
+            self.read(&mut turn, cx)
         };
-        let served = self.runner.spent() > Duration::ZERO;
+        let Turn {
+            runner,
+            woken,
+            mut replies,
+            ..
+        } = turn;
+        let (now, served) = (runner.mark(), runner.spent() > Duration::ZERO);
+        self.pinned = runner.into_pinned();
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
-        let patient = !served && self.put_off.is_none();
-        let several = patient && self.woken > 1;
-        if self.flush.is_empty() && (several || !shared.take_frames(&mut self.flush, patient)) {
-            self.put_off = Some(Gathering::new(shared.callers()));
+        let put_off = self.put_off.take().is_some();
+        let patient = !served && !put_off;
+        let frames = if self.flush.is_empty() {
+            shared.take_frames(
+                &mut self.flush,
+                &mut replies.bytes,
+                patient && woken > 1,
+                patient,
+            )
+        } else {
+            if !replies.bytes.is_empty() {
+                replies.hand_over(shared);
+            }
+            Frames::Flush
+        };
+        let written = match frames {
+            Frames::Later(callers) => {
+                self.put_off = Some(Gathering::new(callers));
+                0
+            }
+            Frames::Replies => self.write(shared, &replies.bytes, cx),
+            Frames::Flush => self.write(shared, &[], cx),
+        };
+        scratch::give_back(replies.bytes);
+        if self.put_off.is_some() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.put_off = None;
-        self.write(&shared, cx);
-        let freed = self.choked && !shared.is_choked();
-        if freed {
-            self.choked = false;
-            // That nothing was read for a while was this side's doing.
-            self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
-            self.fresh = true;
-        }
-        let again = again || freed;
-        self.tick(&shared, self.runner.mark(), cx);
+        self.tick(shared, now, start.grown, cx);
         let turn = TurnEnd {
-            phase,
+            phase: start.phase,
+            written,
+            choked: self.choked,
             again,
             blocked: !self.flush.is_empty(),
             all_out: self.flush.is_empty() && !self.unflushed,
             // Who connects at the last moment is about to call, and is refused in words instead of cut off.
             awaits: self.awaited.is_some(),
         };
-        match shared.turn_ends(turn) {
+        let (next, freed) = shared.turn_ends(turn, &mut self.flush);
+        if freed {
+            self.choked = false;
+            // That nothing was read for a while was this side's doing.
+            self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
+            self.fresh = true;
+        }
+        match next {
             Next::End => return Poll::Ready(()),
             Next::Drained(phase) => {
-                if self.parting || !self.take_leave(&shared, phase) {
+                if self.parting || !self.take_leave(shared, phase) {
                     return Poll::Ready(());
                 }
                 cx.waker().wake_by_ref();
@@ -277,14 +305,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Ends the stream of this side and waits for the end of the other's: a socket that is closed while packets still come
     /// is reset, and the last replies may be lost on their way.
-    fn poll_parting(&mut self, cx: &mut Context<'_>, shut: &mut bool) -> Poll<()> {
-        self.session.0.driver_wakes(cx.waker());
-        self.session.0.driver_rests();
+    fn poll_parting(
+        &mut self,
+        session: &Session,
+        cx: &mut Context<'_>,
+        shut: &mut bool,
+    ) -> Poll<()> {
+        let shared = session.shared();
+        shared.driver_wakes(cx.waker());
+        shared.driver_rests();
         if !*shut {
             *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
         }
         let mut rest = [0; 1024];
-        while *shut && self.session.0.phase() != Phase::Ended {
+        while *shut && shared.phase() != Phase::Ended {
             let mut rest = ReadBuf::new(&mut rest);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut rest)) {
                 Ok(()) if !rest.filled().is_empty() => {}
@@ -295,19 +329,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Reads and dispatches what is there. `true` if there may be more.
-    fn read(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
+    fn read(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+        let shared = turn.session.shared();
         for _ in 0..READS {
             self.choked = shared.is_choked();
             if self.choked {
                 return false;
             }
-            if !self.dispatch(shared, cx) || !self.reading {
+            if !self.dispatch(turn, cx) || !self.reading {
                 return false;
             }
             if let Gate::Opening(_) = self.gate {
                 return false;
             }
-            if self.late || self.runner.spent() > TURN || self.replied > BATCH {
+            if turn.late || turn.runner.spent() > TURN || turn.replies.len() > BATCH {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
@@ -321,9 +356,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
-                    self.runner.resume();
+                    turn.runner.resume();
                     if let Some(size) = self.inbox.renewed() {
-                        self.runner.reads_into(size);
+                        turn.runner.reads_into(size);
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -333,52 +368,40 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
             }
         }
-        self.dispatch(shared, cx)
+        self.dispatch(turn, cx)
     }
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
-    fn dispatch(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
+    fn dispatch(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
         if let Gate::Absent = self.gate
             && !self.inbox.is_ready()
         {
             return true;
         }
-        let room = self.room;
-        self.whole_answers = shared.env.is_watched();
-        let (goes_on, replied) = with_buffer(|replies| {
-            turn::gather(shared, replies, room, || self.dispatch_packets(shared, cx))
-        });
-        self.replied += replied;
-        self.hand_on_answers(shared);
+        let shared = turn.session.shared();
+        turn.whole_answers = shared.env.is_watched();
+        turn.runner.begin();
+        let mut replies = mem::replace(&mut turn.replies, Replies::new(0));
+        if replies.bytes.capacity() == 0 {
+            replies.bytes = scratch::take();
+        }
+        let goes_on = turn::gather(shared, &mut replies, || self.dispatch_packets(turn, cx));
+        turn.replies = replies;
+        turn.hand_on_answers();
         goes_on
     }
 
-    /// All at once: one locking, and callers on other threads start only when all are there.
-    fn hand_on_answers(&mut self, shared: &Shared) {
-        if self.answers.is_empty() {
-            return;
-        }
-        let mut wakers = WAKERS.take();
-        let late = shared.answer(&mut self.answers, &mut wakers);
-        self.woken += wakers.len();
-        wakers.drain(..).for_each(Waker::wake);
-        WAKERS.set(wakers);
-        SPARE.set(mem::take(&mut self.answers));
-        if late > 0 {
-            tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
-        }
-    }
-
-    fn dispatch_packets(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
+    fn dispatch_packets(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+        let shared = turn.session.shared();
         let env = &shared.env;
         let mut packets = 0_u32;
-        while self.runner.spent() <= TURN {
+        while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
-            if packets.is_multiple_of(GLANCE) && self.runner.elapsed() > TURN {
-                self.late = true;
+            if packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN {
+                turn.late = true;
                 return true;
             }
-            match self.pass_gate(shared, cx) {
+            match self.pass_gate(turn.session, cx) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return false,
                 Poll::Pending => return true,
@@ -406,7 +429,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Open = self.gate {
                 self.gate = Gate::Closed;
             }
-            if !self.packet(shared, packet) {
+            if !self.packet(turn, packet) {
                 return false;
             }
         }
@@ -414,9 +437,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Lets plugins do what they do before a header is read. `false` if they end the session.
-    fn pass_gate(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<bool> {
+    fn pass_gate(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
         if let Gate::Closed = self.gate {
-            let gate = shared.env.dispatch.before_header(&self.session);
+            let gate = session.shared().env.dispatch.before_header(session);
             self.gate = gate.map_or(Gate::Absent, Gate::Opening);
         }
         if let Gate::Opening(opening) = &mut self.gate {
@@ -427,14 +450,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             if let Err(status) = passed {
                 self.reading = false;
-                shared.end(Phase::Ended, Reason::Refused(status));
+                session.shared().end(Phase::Ended, Reason::Refused(status));
                 return Poll::Ready(false);
             }
         }
         Poll::Ready(true)
     }
 
-    fn packet(&mut self, shared: &Arc<Shared>, packet: &mut Packet) -> bool {
+    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet) -> bool {
+        let shared = turn.session.shared();
         match packet.header.kind {
             PacketKind::Reply => {
                 match farewell::find(&packet.header) {
@@ -442,7 +466,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     Some(Farewell::One) => _ = shared.drain(Reason::Peer),
                     Some(Farewell::All) => {
                         // What came before it still counts.
-                        self.hand_on_answers(shared);
+                        turn.hand_on_answers();
                         self.stop_reading(shared, Reason::Left);
                         return false;
                     }
@@ -455,23 +479,23 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 {
                     return true;
                 }
-                let answer = Answer::new(packet, self.whole_answers);
-                if self.answers.capacity() == 0 {
-                    self.answers = SPARE.take();
+                let answer = Answer::new(packet, turn.whole_answers);
+                if turn.answers.capacity() == 0 {
+                    turn.answers = SPARE.take();
                 }
-                self.answers.push((seq, answer));
-                if self.answers.len() >= ANSWERS {
-                    self.hand_on_answers(shared);
+                turn.answers.push((seq, answer));
+                if turn.answers.len() >= ANSWERS {
+                    turn.hand_on_answers();
                 }
             }
             PacketKind::Pull | PacketKind::Push => {
-                self.runner.takes(match shared.memory.is_tight() {
+                turn.runner.takes(match shared.memory.is_tight() {
                     true => packet.detach(),
                     false => 0,
                 });
                 let long = packet.size() > LONG_READ;
                 let dispatch = &shared.env.dispatch;
-                let (session, runner) = (&self.session, &mut self.runner);
+                let (session, runner) = (turn.session, &mut turn.runner);
                 match long || packet.header.gzip != 0 && packet.size() > LONG_INFLATE {
                     true => aside(|| dispatch.inbound(session, packet, runner)),
                     false => dispatch.inbound(session, packet, runner),
@@ -491,29 +515,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         shared.end(Phase::Finishing, reason);
     }
 
-    /// Writes what had gathered when it began, or as much of it as the stream takes. What comes meanwhile is left for the
-    /// next turn, where it may be put off again: else a few frames would go out alone behind every large batch.
-    fn write(&mut self, shared: &Shared, cx: &mut Context<'_>) {
-        if !self.flush.is_empty() {
-            let mut written = 0;
-            let result = self.flush.poll_write(cx, &mut self.io, &mut written);
-            if written > 0 {
-                shared.note_written(written, &mut self.flush);
-                self.sent = true;
-                self.stalled = self.stalled.and_then(|(since, taken)| {
-                    let taken = taken + written;
-                    (taken < PROGRESS).then_some((since, taken))
-                });
-            }
-            match result {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
-                    return;
-                }
-                Poll::Pending => return self.stall(),
-            }
+    /// Writes `replies`, or else what the flush has, or as much of it as the stream takes; gives how many bytes that were. What
+    /// comes meanwhile is left for the next turn, where it may be put off again: else a few frames would go out alone behind
+    /// every large batch.
+    fn write(&mut self, shared: &Shared, replies: &[u8], cx: &mut Context<'_>) -> usize {
+        let mut written = 0;
+        let result = match replies {
+            [] => self.flush.poll_write(cx, &mut self.io, &mut written),
+            _ => self
+                .flush
+                .poll_write_direct(cx, &mut self.io, replies, &mut written),
+        };
+        if written > 0 {
+            self.sent = true;
+            self.stalled = self.stalled.and_then(|(since, taken)| {
+                let taken = taken + written;
+                (taken < PROGRESS).then_some((since, taken))
+            });
         }
+        match result {
+            Poll::Ready(Ok(())) => self.flush_stream(shared, cx),
+            Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
+            Poll::Pending => self.stall(),
+        }
+        written
+    }
+
+    fn flush_stream(&mut self, shared: &Shared, cx: &mut Context<'_>) {
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.unflushed = false;
@@ -535,15 +563,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     fn trim(&mut self, shared: &Shared) {
         self.inbox.trim();
         self.flush.trim();
-        self.runner.trim();
         shared.trim();
     }
 }
 
-impl<I> Drop for Driver<I> {
-    /// The runtime may be shut down at any time; those who wait must not wait for ever.
-    fn drop(&mut self) {
-        self.session.0.end(Phase::Ended, Reason::RuntimeGone);
+impl Turn<'_> {
+    /// All at once: one locking, and callers on other threads start only when all are there.
+    fn hand_on_answers(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let mut wakers = WAKERS.take();
+        let late = self.session.shared().answer(&mut self.answers, &mut wakers);
+        self.woken += wakers.len();
+        wakers.drain(..).for_each(Waker::wake);
+        WAKERS.set(wakers);
+        SPARE.set(mem::take(&mut self.answers));
+        if late > 0 {
+            tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
+        }
     }
 }
 

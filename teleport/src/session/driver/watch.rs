@@ -18,20 +18,35 @@ use super::{
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Watches the time limits with a single timer. It is not moved for each packet: it fires at the earliest time at
-    /// which something could be due, and is then set anew. `now` may be the time of the last read or handler.
-    pub(super) fn tick(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
+    /// which something could be due, and is then set anew. `looked`: what time it was when this turn last looked.
+    /// `grown`: there is more than an idle session would keep.
+    pub(super) fn tick(
+        &mut self,
+        shared: &Shared,
+        looked: Option<Instant>,
+        grown: bool,
+        cx: &mut Context<'_>,
+    ) {
         let received = mem::take(&mut self.received);
+        let heard = mem::take(&mut self.heard);
+        let sent = mem::take(&mut self.sent);
+        let grown = grown || self.inbox.is_grown() || self.flush.is_grown();
+        // What happens moves the times at which something is due, but only to later ones.
+        let fired = self.timer.as_ref().is_some_and(|timer| timer.is_elapsed());
+        let due = fired || mem::take(&mut self.fresh) || self.pulse.is_some() || !shared.is_open();
+        if !(due || heard || received || sent && grown) {
+            return;
+        }
+        let mut now = looked.unwrap_or_else(Instant::now);
         if received {
             self.begun = None;
             self.last_received = now;
         }
-        let heard = mem::take(&mut self.heard);
         if heard {
             shared.note_heard(now);
             self.look_at_packet(now);
         }
-        let sent = mem::take(&mut self.sent);
-        if received || sent {
+        if grown && (received || sent) {
             self.fresh |= self.last_busy.is_none();
             self.last_busy = Some(now);
         }
@@ -43,9 +58,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 pulse.spoke(now);
             }
         }
-        // What happens moves the times at which something is due, but only to later ones.
-        let fresh = mem::take(&mut self.fresh) || self.pulse.is_some() || !shared.is_open();
-        if !fresh && self.due.is_some_and(|due| now < due) {
+        let fresh = mem::take(&mut self.fresh);
+        if !due && !fresh {
             return;
         }
         while let Some(due) = self.check_limits(shared, now) {
