@@ -89,6 +89,8 @@ impl Pace {
 /// allocation (the box of another one is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
 pub(crate) struct Runner<'a> {
+    /// The box that the last handler has run in, for the next one of its size.
+    place: Option<Place>,
     /// When the turn's first packet was there.
     began: Option<Instant>,
     /// When the last handler, or the reading before it, ended.
@@ -117,6 +119,7 @@ const TASK: usize = 1024;
 impl<'a> Runner<'a> {
     pub(crate) fn new(memory: &'a Arc<Memory>, pinned: Pinned) -> Self {
         Self {
+            place: None,
             began: None,
             mark: None,
             spent: Duration::ZERO,
@@ -128,6 +131,9 @@ impl<'a> Runner<'a> {
 
     /// For the next turn.
     pub(crate) fn into_pinned(self) -> Pinned {
+        if let Some(place) = self.place {
+            place.keep();
+        }
         self.pinned
     }
 
@@ -181,7 +187,19 @@ impl<'a> Runner<'a> {
             self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
             return;
         }
-        let mut place = Place::take(future);
+        let layout = Layout::new::<F>();
+        let place = match &mut self.place {
+            Some(place) if place.layout == layout => {
+                place.future.set(future);
+                place
+            }
+            other => {
+                if let Some(last) = other.take() {
+                    last.keep();
+                }
+                other.insert(Place::take(layout, future))
+            }
+        };
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
 
@@ -191,9 +209,16 @@ impl<'a> Runner<'a> {
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => place.keep(),
-            Ok(Poll::Pending) => self.spawn(pace, size_of::<F>(), place.future),
-            Err(panic) => log_panic(panic.as_ref()),
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                if let Some(place) = self.place.take() {
+                    self.spawn(pace, layout.size(), place.future);
+                }
+            }
+            Err(panic) => {
+                self.place = None;
+                log_panic(panic.as_ref());
+            }
         }
     }
 
@@ -240,12 +265,10 @@ const LARGEST_KEPT: usize = 4 * 1024;
 
 impl Place {
     /// Puts a handler into a box that is kept for its size, or into a new one.
-    #[inline]
-    fn take<F>(future: F) -> Self
+    fn take<F>(layout: Layout, future: F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let layout = Layout::new::<F>();
         let mut kept = PLACES.take();
         let known = kept.iter().rposition(|place| place.layout == layout);
         let place = known.map(|known| kept.remove(known));
@@ -262,7 +285,6 @@ impl Place {
         }
     }
 
-    #[inline]
     fn keep(self) {
         if self.layout.size() > LARGEST_KEPT {
             return;

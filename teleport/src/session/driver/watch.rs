@@ -89,7 +89,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             .begun
             .is_none_or(|(_, before)| here == 0 || here >= before + PROGRESS)
         {
-            self.fresh |= self.begun.is_none();
+            self.fresh |= here > 0 && self.begun.is_none();
             self.begun = (here > 0).then_some((now, here));
         }
     }
