@@ -1,9 +1,10 @@
 //! What the tasks of one session share: the table of pulls, the outbox, and the phase of its life.
 
+mod turns;
+
 use std::{
     any::Any,
     collections::HashMap,
-    mem,
     sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
     task::Waker,
     time::Duration,
@@ -11,10 +12,10 @@ use std::{
 
 use tokio::time::Instant;
 
+pub(super) use self::turns::{Frames, Next, TurnEnd};
 use super::{
     Answer, Memory, Values,
     dispatch::Dispatch,
-    gathering::Callers,
     heartbeat::Heartbeat,
     log::CallLog,
     pending::{Pending, Progress},
@@ -26,12 +27,7 @@ use super::{
 use crate::{
     codec::{CodecId, Codecs},
     protocol::{HeaderCodec, Limits, Parts, Protocol},
-    socket::{
-        outbox::{Flush, Outbox},
-        pool::Pool,
-        tls::TlsInfo,
-        transport::Addr,
-    },
+    socket::{outbox::Outbox, pool::Pool, tls::TlsInfo, transport::Addr},
 };
 
 /// Less than this above the limit is no reason to stop reading, however small the limit is.
@@ -172,60 +168,6 @@ pub(crate) enum Refused {
     Closed(Closed),
     /// The outbox is over its limit; wait for room and try again.
     Full,
-}
-
-/// How a session is when a turn of the driver begins.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TurnStart {
-    pub(crate) phase: Phase,
-    /// Bytes that the outbox has room for.
-    pub(crate) room: usize,
-    /// A burst has left more than an idle session would keep.
-    pub(crate) grown: bool,
-    pub(super) callers: Callers,
-}
-
-/// What the driver has to write.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Frames {
-    /// Nothing for now: callers have sent something, or are about to, and more is likely to come within a turn of the scheduler.
-    Later(Callers),
-    /// The replies of its turn.
-    Replies,
-    /// What has been moved to the flush.
-    Flush,
-}
-
-/// How a turn of the driver was.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TurnEnd {
-    /// The phase in which it began.
-    pub(crate) phase: Phase,
-    /// Bytes that were written.
-    pub(crate) written: usize,
-    /// Nothing was read, for too much waits to be written.
-    pub(crate) choked: bool,
-    /// There may be more to read.
-    pub(crate) again: bool,
-    /// The stream does not take what there is.
-    pub(crate) blocked: bool,
-    /// The stream has taken all there was, to the last byte.
-    pub(crate) all_out: bool,
-    /// The first packet of the other side is on its way.
-    pub(crate) awaits: bool,
-}
-
-/// What the driver does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It ends.
-    End,
-    /// All that this phase waits for is done.
-    Drained(Phase),
-    /// It takes another turn.
-    GoOn,
-    /// It waits to be woken.
-    Rest,
 }
 
 /// Why a call is refused that would hold too much.
@@ -586,140 +528,7 @@ impl Shared {
     }
 }
 
-/// The driver's side.
-impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox.
-    pub(crate) fn driver_wakes(&self, waker: &Waker) -> TurnStart {
-        let mut state = self.lock();
-        state.awake = true;
-        match &mut state.driver {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        let queued = state.outbox.len() + state.flushing;
-        TurnStart {
-            phase: state.phase,
-            room: self.env.write_buffer.saturating_sub(queued),
-            grown: state.pending.is_grown() || state.outbox.is_grown(),
-            callers: state.callers(),
-        }
-    }
-
-    /// The driver has nothing more to write or to wait for but the end of the other side.
-    pub(crate) fn driver_rests(&self) {
-        self.lock().awake = false;
-    }
-
-    /// Says what to write, and moves what has gathered to the flush, which is empty. The `replies` of this turn come behind it; if
-    /// nothing has, they need not be moved at all.
-    ///
-    /// `several` callers have been woken in this turn. A `patient` driver lets more frames gather if more than one call is under
-    /// way.
-    pub(super) fn take_frames(
-        &self,
-        flush: &mut Flush,
-        replies: &mut Vec<u8>,
-        several: bool,
-        patient: bool,
-    ) -> Frames {
-        let mut state = self.lock();
-        if state.phase == Phase::Ended {
-            replies.clear();
-        }
-        let idle = state.outbox.is_empty();
-        let nothing = idle && replies.is_empty();
-        // Callers who have been woken and have not run yet will send again, as likely as not.
-        let under_way = || state.pending.live() + self.running.load(Ordering::Relaxed) as usize;
-        if several || patient && !nothing && under_way() > 1 {
-            state.outbox.push_copied(replies);
-            return Frames::Later(state.callers());
-        }
-        if idle {
-            state.flushing = replies.len();
-            return Frames::Replies;
-        }
-        state.outbox.push_copied(replies);
-        flush.take(&mut state.outbox);
-        state.flushing = flush.len();
-        Frames::Flush
-    }
-
-    /// As much as may wait to be written waits beyond that: the other side asks, and does not read what it is told. To be told
-    /// more it has to read first. Replies of handlers do not count: two sides that send each other large ones would stop reading
-    /// both, and neither would get its own out.
-    pub(crate) fn is_choked(&self) -> bool {
-        self.choked.load(Ordering::Relaxed)
-    }
-
-    /// What the driver does when its turn ends, and whether it may read again after it could not. What was written may make room
-    /// for those who wait.
-    pub(crate) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> (Next, bool) {
-        let mut state = self.lock();
-        let mut freed = false;
-        let mut room = false;
-        if turn.written > 0 {
-            state.flushing -= turn.written;
-            flush.give_back(&mut state.outbox);
-            if state.outbox.len() + state.flushing < self.env.write_buffer {
-                room = mem::take(&mut state.waiting_for_room);
-                state.forced = 0;
-                self.choked.store(false, Ordering::Relaxed);
-                freed = turn.choked;
-            }
-        }
-        let next = self.next(&mut state, turn, freed);
-        drop(state);
-        if room {
-            self.room.notify_waiters();
-        }
-        (next, freed)
-    }
-
-    fn next(&self, state: &mut State, turn: TurnEnd, freed: bool) -> Next {
-        if state.phase == Phase::Ended {
-            return Next::End;
-        }
-        let awaits = turn.awaits && state.phase == Phase::Draining;
-        if turn.all_out && !awaits && self.is_drained(state) {
-            return Next::Drained(state.phase);
-        }
-        // What came into the outbox meanwhile is written at once, if it can be. Who changed the phase meanwhile has woken nobody.
-        let written_at_once = !state.outbox.is_empty() && !turn.blocked;
-        state.awake = turn.again || freed || written_at_once || state.phase != turn.phase;
-        match state.awake {
-            true => Next::GoOn,
-            false => Next::Rest,
-        }
-    }
-
-    /// Whether all that the present phase waits for is done, apart from writing.
-    fn is_drained(&self, state: &State) -> bool {
-        if state.phase == Phase::Open {
-            return false;
-        }
-        let idle = self.running.load(Ordering::SeqCst) == 0 && state.outbox.is_empty();
-        idle && (state.phase > Phase::Draining || state.pending.waiting() == 0)
-    }
-
-    /// Gives memory back after a burst.
-    pub(crate) fn trim(&self) {
-        let mut state = self.lock();
-        state.pending.trim();
-        state.outbox.trim();
-    }
-}
-
 impl State {
-    /// How far the callers are.
-    fn callers(&self) -> Callers {
-        let calls = self.pending.live();
-        Callers {
-            calls,
-            woken: calls - self.pending.waiting(),
-            queued: self.outbox.len(),
-        }
-    }
-
     fn reason(&self) -> Option<Reason> {
         self.reason.as_deref().cloned()
     }

@@ -1,0 +1,281 @@
+//! The reading of a connection: from bytes to handlers, and to those who wait for replies.
+
+use std::{
+    cell::Cell,
+    mem,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+use super::{
+    super::{
+        Answer, Phase, Runner, Session,
+        dispatch::BoxFuture,
+        farewell::{self, Farewell},
+        reason::Reason,
+        runner::aside,
+        turn::{self, Replies},
+    },
+    Driver,
+};
+use crate::{
+    protocol::{Decoded, Packet, PacketKind},
+    socket::scratch,
+    status::Status,
+};
+
+/// Packets may take this long in place before what they have answered is written and other tasks get their turn.
+const TURN: Duration = Duration::from_micros(500);
+/// So many bytes of replies are written before more is read: what they share with their pulls is soon free to be used again, and
+/// still in the caches.
+const BATCH: usize = 256 * 1024;
+/// Reads in one turn. More would only delay other connections: the data is not lost, the socket keeps it.
+pub(super) const READS: usize = 8;
+/// Packets between two looks at the clock. Those that start no handler take time too.
+const GLANCE: u32 = 64;
+/// To read the body of a larger packet takes milliseconds, in which the thread's other connections shall go on; so does a
+/// compressed one far smaller.
+const LONG_READ: usize = 2 * 1024 * 1024;
+const LONG_INFLATE: usize = 16 * 1024;
+/// Replies of one read are handed on together, but no more than so many: they are larger here than on the wire.
+const ANSWERS: usize = 1024;
+
+/// Stands before the header of each packet.
+pub(super) enum Gate {
+    /// No plugin wants one.
+    Absent,
+    /// Not asked yet.
+    Closed,
+    Open,
+    Opening(BoxFuture<'static, Result<(), Status>>),
+}
+
+/// What is known in one turn of the task only.
+pub(super) struct Turn<'a> {
+    pub(super) session: &'a Session,
+    pub(super) runner: Runner<'a>,
+    /// What packets were answered with.
+    pub(super) replies: Replies,
+    /// Callers that were woken.
+    pub(super) woken: usize,
+    /// It has gone on for long, though not in handlers.
+    pub(super) late: bool,
+    /// Plugins or logs want to see replies whole.
+    pub(super) whole_answers: bool,
+    /// Replies that were read and not yet handed on.
+    pub(super) answers: Vec<(u64, Answer)>,
+}
+
+thread_local! {
+    /// For the next answers, and for those who wait for them: of all connections, so that one which is seldom used need not fetch
+    /// its own from memory.
+    static SPARE: Cell<Vec<(u64, Answer)>> = const { Cell::new(Vec::new()) };
+    static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
+    /// Reads and dispatches what is there. `true` if there may be more.
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+        let shared = turn.session.shared();
+        for _ in 0..READS {
+            self.choked = shared.is_choked();
+            if self.choked {
+                return false;
+            }
+            if !self.dispatch(turn, cx) || !self.reading {
+                return false;
+            }
+            if let Gate::Opening(_) = self.gate {
+                return false;
+            }
+            if turn.late || turn.runner.spent() > TURN || turn.replies.len() > BATCH {
+                return true;
+            }
+            match self.inbox.poll_read(cx, &mut self.io) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0)) => {
+                    let foreign = self.inbox.foreign();
+                    let reason =
+                        foreign.map_or(Reason::Peer, |error| Reason::Protocol(error.into()));
+                    self.stop_reading(shared, reason);
+                    return false;
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.heard = true;
+                    turn.runner.resume();
+                    if let Some(size) = self.inbox.renewed() {
+                        turn.runner.reads_into(size);
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    self.reading = false;
+                    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+                    return false;
+                }
+            }
+        }
+        self.dispatch(turn, cx)
+    }
+
+    /// Dispatches the packets that are whole. `false` if the session is at its end.
+    fn dispatch(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+        if let Gate::Absent = self.gate
+            && !self.inbox.is_ready()
+        {
+            return true;
+        }
+        let shared = turn.session.shared();
+        turn.whole_answers = shared.env.is_watched();
+        turn.runner.begin();
+        let mut replies = mem::replace(&mut turn.replies, Replies::new(0));
+        if replies.bytes.capacity() == 0 {
+            replies.bytes = scratch::take();
+        }
+        let goes_on = turn::gather(shared, &mut replies, || self.dispatch_packets(turn, cx));
+        turn.replies = replies;
+        turn.hand_on_answers();
+        goes_on
+    }
+
+    fn dispatch_packets(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+        let shared = turn.session.shared();
+        let env = &shared.env;
+        let mut packets = 0_u32;
+        while turn.runner.spent() <= TURN {
+            packets = packets.wrapping_add(1);
+            if packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN {
+                turn.late = true;
+                return true;
+            }
+            match self.pass_gate(turn.session, cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return false,
+                Poll::Pending => return true,
+            }
+            if !self.inbox.is_ready() {
+                return true;
+            }
+            let mut decoded = self.inbox.decode(env.protocol.as_ref(), &env.limits);
+            let packet = match &mut decoded {
+                Ok(Decoded::Packet(packet)) => packet,
+                Ok(Decoded::NeedMore { bytes }) => {
+                    self.inbox.lacks(*bytes);
+                    return true;
+                }
+                Err(_) => {
+                    if let Err(error) = decoded {
+                        let error = self.inbox.foreign().unwrap_or(error);
+                        self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
+                    }
+                    return false;
+                }
+            };
+            self.received = true;
+            self.awaited = None;
+            if let Gate::Open = self.gate {
+                self.gate = Gate::Closed;
+            }
+            if !self.packet(turn, packet) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets plugins do what they do before a header is read. `false` if they end the session.
+    fn pass_gate(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Gate::Closed = self.gate {
+            let gate = session.shared().env.dispatch.before_header(session);
+            self.gate = gate.map_or(Gate::Absent, Gate::Opening);
+        }
+        if let Gate::Opening(opening) = &mut self.gate {
+            let passed = ready!(opening.as_mut().poll(cx));
+            self.gate = Gate::Open;
+            if let Some(pulse) = &mut self.pulse {
+                pulse.heard(Instant::now());
+            }
+            if let Err(status) = passed {
+                self.reading = false;
+                session.shared().end(Phase::Ended, Reason::Refused(status));
+                return Poll::Ready(false);
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet) -> bool {
+        let shared = turn.session.shared();
+        match packet.header.kind {
+            PacketKind::Reply => {
+                match farewell::find(&packet.header) {
+                    None => {}
+                    Some(Farewell::One) => _ = shared.drain(Reason::Peer),
+                    Some(Farewell::All) => {
+                        // What came before it still counts.
+                        turn.hand_on_answers();
+                        self.stop_reading(shared, Reason::Left);
+                        return false;
+                    }
+                }
+                let seq = packet.header.seq;
+                if self
+                    .pulse
+                    .as_ref()
+                    .is_some_and(|pulse| pulse.is_answer(seq))
+                {
+                    return true;
+                }
+                let answer = Answer::new(packet, turn.whole_answers);
+                if turn.answers.capacity() == 0 {
+                    turn.answers = SPARE.take();
+                }
+                turn.answers.push((seq, answer));
+                if turn.answers.len() >= ANSWERS {
+                    turn.hand_on_answers();
+                }
+            }
+            PacketKind::Pull | PacketKind::Push => {
+                turn.runner.takes(match shared.memory.is_tight() {
+                    true => packet.detach(),
+                    false => 0,
+                });
+                let long = packet.size() > LONG_READ;
+                let dispatch = &shared.env.dispatch;
+                let (session, runner) = (turn.session, &mut turn.runner);
+                match long || packet.header.gzip != 0 && packet.size() > LONG_INFLATE {
+                    true => aside(|| dispatch.inbound(session, packet, runner)),
+                    false => dispatch.inbound(session, packet, runner),
+                }
+            }
+            PacketKind::Unsupported(kind) => {
+                self.stop_reading(shared, Reason::Unsupported(kind));
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Turn<'_> {
+    /// All at once: one locking, and callers on other threads start only when all are there.
+    fn hand_on_answers(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let mut wakers = WAKERS.take();
+        let late = self.session.shared().answer(&mut self.answers, &mut wakers);
+        self.woken += wakers.len();
+        wakers.drain(..).for_each(Waker::wake);
+        WAKERS.set(wakers);
+        SPARE.set(mem::take(&mut self.answers));
+        if late > 0 {
+            tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
+        }
+    }
+}
