@@ -1,6 +1,7 @@
 //! What has been read and not yet parsed: one buffer per connection, which packets are slices of.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     future::Future,
     io, mem,
@@ -55,9 +56,15 @@ struct Rare {
     starving: Option<Pin<Box<OwnedNotified>>>,
 }
 
+thread_local! {
+    /// A buffer of `IDLE` bytes, for the connection whose turn it is: one that is seldom used need not have its own, nor fetch it from
+    /// memory.
+    static SMALL: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
 /// A buffer of this size takes nothing from the pool. Twice what a stream of small packets needs.
 const OWN: usize = 2 * READ;
-/// An idle connection keeps no more than this.
+/// A connection that is seldom used reads into a buffer of this size, and keeps it only while something of it is in use.
 const IDLE: usize = 512;
 /// Reads grow up to this while they come back full.
 const READ: usize = 256 * 1024;
@@ -206,6 +213,15 @@ impl Inbox {
         Poll::Ready(Ok(count))
     }
 
+    /// The turn is over. A small buffer goes to the thread if nothing is in it and nobody has a slice of it.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
+        if self.buffer.is_empty() && self.size == IDLE && self.buffer.try_reclaim(IDLE) {
+            SMALL.set(Some(mem::take(&mut self.buffer)));
+            self.size = 0;
+        }
+    }
+
     /// How much has come of a packet that is not whole; 0 if there is none.
     pub(crate) fn begun(&self) -> usize {
         match self.wanted {
@@ -293,6 +309,13 @@ impl Inbox {
                 self.rare().seen = seen.max(self.size);
                 ready!(self.poll_change(room, room, cx));
                 self.own = false;
+            } else if self.size == 0
+                && room == IDLE
+                && let Some(small) = SMALL.take()
+            {
+                self.buffer = small;
+                self.size = IDLE;
+                self.renewed = true;
             } else if spare < room / 4 || spare < self.wanted.min(step) {
                 if room < spares::LEAST || self.buffer.try_reclaim(room) {
                     ready!(self.poll_reserve(room, cx));
@@ -444,6 +467,30 @@ mod tests {
                 assert!(packet.body == vec![seq as u8; *len]);
             }
         }
+    }
+
+    #[test]
+    fn the_small_buffer_of_a_connection_goes_round_unless_it_is_in_use() {
+        let pool = Arc::<Pool>::default();
+        let (mut one, mut other) = (Inbox::new(Arc::clone(&pool)), Inbox::new(pool));
+        let packet = packet(1, 10);
+        assert_eq!(read(&mut one, &packet).len(), 1);
+        one.rest();
+        assert_eq!((one.size, one.buffer.capacity()), (0, 0));
+        let mut held = read(&mut other, &packet);
+        assert_eq!((other.size, other.renewed()), (IDLE, Some(IDLE)));
+        other.rest();
+        assert_eq!(other.size, IDLE, "a packet is a slice of it");
+
+        // Another one has a buffer of its own meanwhile, and what is not whole stays there.
+        let (begun, rest) = packet.split_at(packet.len() - 1);
+        assert!(read(&mut one, begun).is_empty());
+        one.rest();
+        assert_eq!(one.size, IDLE, "half a packet is in it");
+        assert_eq!(held.remove(0).body, vec![1; 10]);
+        other.rest();
+        assert_eq!(other.size, 0);
+        assert_eq!(read(&mut one, rest).remove(0).body, vec![1; 10]);
     }
 
     #[test]

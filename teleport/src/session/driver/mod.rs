@@ -160,6 +160,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         } else {
             self.read(&mut turn, cx)
         };
+        self.inbox.rest();
         let Turn {
             runner,
             woken,
