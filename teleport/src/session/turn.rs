@@ -17,7 +17,7 @@ struct Turn {
 }
 
 /// What packets were answered with in a turn.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Replies {
     /// Those that were not handed over: the driver writes them, or hands them over.
     pub(super) bytes: Vec<u8>,
@@ -30,9 +30,8 @@ pub(super) struct Replies {
 impl Replies {
     pub(super) fn new(room: usize) -> Self {
         Self {
-            bytes: Vec::new(),
-            handed_over: 0,
             room,
+            ..Self::default()
         }
     }
 
@@ -46,7 +45,7 @@ impl Replies {
 pub(super) fn gather<R>(shared: &Shared, replies: &mut Replies, work: impl FnOnce() -> R) -> R {
     let turn = Turn {
         session: std::ptr::from_ref(shared),
-        replies: mem::replace(replies, Replies::new(0)),
+        replies: mem::take(replies),
     };
     let outer = Outer(TURN.with(|outer| outer.replace(Some(turn))));
     let result = work();

@@ -70,8 +70,6 @@ pub(crate) struct Driver<I> {
     last_received: Instant,
     /// Since when nothing has happened; `None` if the buffers are not to be trimmed.
     last_busy: Option<Instant>,
-    /// When the timer fires.
-    due: Option<Instant>,
     /// Watches whether the other side lives, if that is wanted.
     pulse: Option<Box<Pulse>>,
     /// A packet that is not whole: when it was looked at, and what had come of it by then. For the packet timeout.
@@ -111,7 +109,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             pinned,
             last_received: now,
             last_busy: None,
-            due: None,
             pulse,
             begun: None,
             stalled: None,
@@ -188,16 +185,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let written = match frames {
             Frames::Later(callers) => {
                 self.put_off = Some(Gathering::new(callers));
-                0
+                scratch::give_back(replies.bytes);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Frames::Replies => self.write(shared, &replies.bytes, cx),
             Frames::Flush => self.write(shared, &[], cx),
         };
         scratch::give_back(replies.bytes);
-        if self.put_off.is_some() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         self.tick(shared, now, start.grown, cx);
         let turn = TurnEnd {
             phase: start.phase,

@@ -133,7 +133,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let shared = turn.session.shared();
         turn.whole_answers = shared.env.is_watched();
         turn.runner.begin();
-        let mut replies = mem::replace(&mut turn.replies, Replies::new(0));
+        let mut replies = mem::take(&mut turn.replies);
         if replies.bytes.capacity() == 0 {
             replies.bytes = scratch::take();
         }

@@ -64,11 +64,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         while let Some(due) = self.check_limits(shared, now) {
             match &mut self.timer {
-                Some(_) if self.due.is_some_and(|set| set <= due && now < set) => return,
+                Some(timer) if timer.deadline() <= due && now < timer.deadline() => return,
                 Some(timer) => timer.as_mut().reset(due),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
             }
-            self.due = Some(due);
             // Once is enough to note the waker: it is the same for the whole life of the task.
             if let Some(timer) = &mut self.timer
                 && timer.as_mut().poll(cx).is_pending()
@@ -78,7 +77,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             now = Instant::now();
         }
         self.timer = None;
-        self.due = None;
     }
 
     /// Bytes have come: of a packet that is not whole, or of another one by now.
