@@ -11,6 +11,8 @@ pub(super) struct Gathering {
     seen: Callers,
     /// Turns in which nothing has changed.
     idle: u8,
+    /// The callers were woken together.
+    together: bool,
 }
 
 /// How far the callers of a session are.
@@ -27,16 +29,24 @@ pub(super) struct Callers {
 /// A caller that another thread runs takes a few turns of a thread with nothing else to do. More turns, and who is not coming back
 /// would be waited for in vain.
 const IDLE: u8 = 8;
+/// If they were woken together, a turn lets the thread look for something to do elsewhere first, and takes as long as several.
+const IDLE_TOGETHER: u8 = 2;
 /// With so many bytes a write is worth while, and the other side can begin.
 const ENOUGH: usize = 4 * 1024;
 
 impl Gathering {
-    pub(super) fn new(seen: Callers) -> Self {
+    pub(super) fn new(seen: Callers, together: bool) -> Self {
         Self {
             calls: seen.calls,
             seen,
             idle: 0,
+            together,
         }
+    }
+
+    /// A turn is one in which the thread may do what others have left to do.
+    pub(super) fn yields(&self) -> bool {
+        self.together
     }
 
     /// Whether to wait for another turn.
@@ -48,7 +58,11 @@ impl Gathering {
         self.seen = now;
         // One who has run and not called again may be about to.
         let all_are_back = now.woken == 0 && now.calls >= self.calls;
-        !all_are_back && now.queued < ENOUGH && self.idle < IDLE
+        let most = match self.together {
+            true => IDLE_TOGETHER,
+            false => IDLE,
+        };
+        !all_are_back && now.queued < ENOUGH && self.idle < most
     }
 }
 
@@ -66,7 +80,7 @@ mod tests {
 
     #[test]
     fn it_ends_when_all_have_called_again() {
-        let mut gathering = Gathering::new(callers(3, 2, 0));
+        let mut gathering = Gathering::new(callers(3, 2, 0), false);
         assert!(gathering.goes_on(callers(2, 1, 0)), "one is at work");
         assert!(gathering.goes_on(callers(3, 1, 30)), "and has called");
         assert!(!gathering.goes_on(callers(3, 0, 60)));
@@ -74,20 +88,22 @@ mod tests {
 
     #[test]
     fn nobody_is_waited_for_if_nobody_was_woken() {
-        assert!(!Gathering::new(callers(5, 0, 30)).goes_on(callers(5, 0, 30)));
+        assert!(!Gathering::new(callers(5, 0, 30), false).goes_on(callers(5, 0, 30)));
     }
 
     #[test]
     fn who_does_not_come_back_is_not_waited_for_long() {
-        let mut gathering = Gathering::new(callers(3, 3, 0));
-        let left = callers(2, 1, 30);
-        let turns = (0..100).take_while(|_| gathering.goes_on(left)).count();
-        assert_eq!(turns, usize::from(IDLE));
+        for (together, most) in [(false, IDLE), (true, IDLE_TOGETHER)] {
+            let mut gathering = Gathering::new(callers(3, 3, 0), together);
+            let left = callers(2, 1, 30);
+            let turns = (0..100).take_while(|_| gathering.goes_on(left)).count();
+            assert_eq!(turns, usize::from(most));
+        }
     }
 
     #[test]
     fn enough_is_written_at_once() {
-        let mut gathering = Gathering::new(callers(500, 500, 0));
+        let mut gathering = Gathering::new(callers(500, 500, 0), true);
         assert!(!gathering.goes_on(callers(500, 300, ENOUGH)));
     }
 }

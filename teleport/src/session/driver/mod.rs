@@ -1,6 +1,7 @@
 //! The task of one connection: it reads, dispatches, writes, and watches the time.
 
 mod read;
+mod wake;
 mod watch;
 
 use std::{
@@ -18,13 +19,12 @@ use tokio::{
 
 use self::read::{Gate, READS, Turn};
 use super::{
-    Phase, Runner, Session, Shared, farewell,
+    Phase, Session, Shared, farewell,
     gathering::Gathering,
     heartbeat::Pulse,
     reason::Reason,
     runner::Pinned,
     shared::{Frames, Next, TurnEnd},
-    turn::Replies,
 };
 use crate::socket::{inbox::Inbox, outbox::Flush, scratch};
 
@@ -133,25 +133,26 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
         let shared = session.shared();
-        let start = shared.driver_wakes(cx.waker());
+        let start = shared.driver_wakes(cx.waker(), self.put_off.as_mut(), &mut self.flush);
         if start.phase == Phase::Ended {
             return Poll::Ready(());
         }
-        if let Some(gathering) = &mut self.put_off
-            && gathering.goes_on(start.callers)
+        if let Some(gathering) = &self.put_off
+            && start.gathers
         {
-            cx.waker().wake_by_ref();
+            match gathering.yields() {
+                true => wake::put_off(cx.waker()),
+                false => cx.waker().wake_by_ref(),
+            }
             return Poll::Pending;
         }
-        let mut turn = Turn {
-            session,
-            runner: Runner::new(&shared.memory, mem::take(&mut self.pinned)),
-            replies: Replies::new(start.room),
-            woken: 0,
-            late: false,
-            whole_answers: false,
-            answers: Vec::new(),
-        };
+        let put_off = self.put_off.take().is_some();
+        if put_off && !self.flush.is_empty() {
+            // Before more is read: the other side may have nothing to do.
+            let written = self.write(shared, &[], cx);
+            shared.wrote(written, &mut self.flush);
+        }
+        let mut turn = Turn::new(session, mem::take(&mut self.pinned), start);
         let again = if self.parting {
             self.discard(cx)
         } else {
@@ -161,14 +162,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let Turn {
             runner,
             woken,
+            together,
             mut replies,
             ..
         } = turn;
         let (now, served) = (runner.mark(), runner.spent() > Duration::ZERO);
         self.pinned = runner.into_pinned();
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
-        let put_off = self.put_off.take().is_some();
-        let patient = !served && !put_off;
+        let patient = !served && !self.choked;
         let frames = if self.flush.is_empty() {
             shared.take_frames(
                 &mut self.flush,
@@ -184,9 +185,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         let written = match frames {
             Frames::Later(callers) => {
-                self.put_off = Some(Gathering::new(callers));
+                self.put_off = Some(Gathering::new(callers, together));
                 scratch::give_back(replies.bytes);
-                cx.waker().wake_by_ref();
+                if put_off {
+                    // One turn after the other may be put off.
+                    self.tick(shared, now, start.grown, cx);
+                }
+                if !together {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             Frames::Replies => self.write(shared, &replies.bytes, cx),
@@ -255,7 +262,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         shut: &mut bool,
     ) -> Poll<()> {
         let shared = session.shared();
-        shared.driver_wakes(cx.waker());
+        shared.driver_wakes(cx.waker(), None, &mut self.flush);
         shared.driver_rests();
         if !*shut {
             *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();

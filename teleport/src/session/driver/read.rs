@@ -19,10 +19,12 @@ use super::{
         dispatch::BoxFuture,
         farewell::{self, Farewell},
         reason::Reason,
-        runner::aside,
+        runner::{Pinned, aside},
+        shared::TurnStart,
         turn::{self, Replies},
     },
     Driver,
+    wake::{self, TOGETHER},
 };
 use crate::{
     protocol::{Decoded, Packet, PacketKind},
@@ -43,8 +45,10 @@ const GLANCE: u32 = 64;
 /// compressed one far smaller.
 const LONG_READ: usize = 2 * 1024 * 1024;
 const LONG_INFLATE: usize = 16 * 1024;
-/// Replies of one read are handed on together, but no more than so many: they are larger here than on the wire.
-const ANSWERS: usize = 1024;
+/// A turn wakes an eighth of the callers whose calls are under way, within these bounds, and writes what they send before it wakes
+/// more: so the other side has something to do while they run, and each write is still worth its while.
+const FEWEST: usize = 16;
+const MOST: usize = 1024;
 
 /// Stands before the header of each packet.
 pub(super) enum Gate {
@@ -58,18 +62,24 @@ pub(super) enum Gate {
 
 /// What is known in one turn of the task only.
 pub(super) struct Turn<'a> {
-    pub(super) session: &'a Session,
+    session: &'a Session,
     pub(super) runner: Runner<'a>,
     /// What packets were answered with.
     pub(super) replies: Replies,
     /// Callers that were woken.
     pub(super) woken: usize,
-    /// It has gone on for long, though not in handlers.
-    pub(super) late: bool,
+    /// So many may be.
+    most: usize,
+    /// Calls that were under way when it began.
+    calls: usize,
+    /// They were woken together, and the task itself behind them.
+    pub(super) together: bool,
+    /// It has done enough: it has gone on for long, though not in handlers, or woken as many callers as it may.
+    over: bool,
     /// Plugins or logs want to see replies whole.
-    pub(super) whole_answers: bool,
+    whole_answers: bool,
     /// Replies that were read and not yet handed on.
-    pub(super) answers: Vec<(u64, Answer)>,
+    answers: Vec<(u64, Answer)>,
 }
 
 thread_local! {
@@ -94,7 +104,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Opening(_) = self.gate {
                 return false;
             }
-            if turn.late || turn.runner.spent() > TURN || turn.replies.len() > BATCH {
+            if turn.over || turn.runner.spent() > TURN || turn.replies.len() > BATCH {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
@@ -139,7 +149,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
         let goes_on = turn::gather(shared, &mut replies, || self.dispatch_packets(turn, cx));
         turn.replies = replies;
-        turn.hand_on_answers();
+        turn.hand_on_answers(cx);
         goes_on
     }
 
@@ -149,8 +159,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut packets = 0_u32;
         while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
-            if packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN {
-                turn.late = true;
+            let long = packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN;
+            if long || turn.woken + turn.answers.len() >= turn.most {
+                turn.over = true;
                 return true;
             }
             match self.pass_gate(turn.session, cx) {
@@ -181,7 +192,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Open = self.gate {
                 self.gate = Gate::Closed;
             }
-            if !self.packet(turn, packet) {
+            if !self.packet(turn, packet, cx) {
                 return false;
             }
         }
@@ -209,7 +220,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Poll::Ready(true)
     }
 
-    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet) -> bool {
+    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet, cx: &Context<'_>) -> bool {
         let shared = turn.session.shared();
         match packet.header.kind {
             PacketKind::Reply => {
@@ -218,7 +229,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     Some(Farewell::One) => _ = shared.drain(Reason::Peer),
                     Some(Farewell::All) => {
                         // What came before it still counts.
-                        turn.hand_on_answers();
+                        turn.hand_on_answers(cx);
                         self.stop_reading(shared, Reason::Left);
                         return false;
                     }
@@ -236,9 +247,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     turn.answers = SPARE.take();
                 }
                 turn.answers.push((seq, answer));
-                if turn.answers.len() >= ANSWERS {
-                    turn.hand_on_answers();
-                }
             }
             PacketKind::Pull | PacketKind::Push => {
                 turn.runner.takes(match shared.memory.is_tight() {
@@ -262,16 +270,39 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    pub(super) fn new(session: &'a Session, pinned: Pinned, start: TurnStart) -> Self {
+        Self {
+            session,
+            runner: Runner::new(&session.shared().memory, pinned),
+            replies: Replies::new(start.room),
+            woken: 0,
+            calls: start.calls,
+            most: (start.calls / 8).clamp(FEWEST, MOST),
+            together: false,
+            over: false,
+            whole_answers: false,
+            answers: Vec::new(),
+        }
+    }
+
     /// All at once: one locking, and callers on other threads start only when all are there.
-    fn hand_on_answers(&mut self) {
+    fn hand_on_answers(&mut self, cx: &Context<'_>) {
         if self.answers.is_empty() {
             return;
         }
         let mut wakers = WAKERS.take();
         let late = self.session.shared().answer(&mut self.answers, &mut wakers);
         self.woken += wakers.len();
-        wakers.drain(..).for_each(Waker::wake);
+        // If these are all, the other side has nothing to do until one of them calls again: the sooner the better.
+        let others = wakers.len() < self.calls;
+        match others && wakers.len() >= TOGETHER {
+            true => {
+                wake::together(&mut wakers, cx.waker());
+                self.together = true;
+            }
+            false => wakers.drain(..).for_each(Waker::wake),
+        }
         WAKERS.set(wakers);
         SPARE.set(mem::take(&mut self.answers));
         if late > 0 {

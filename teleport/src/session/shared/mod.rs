@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-pub(super) use self::turns::{Frames, Next, TurnEnd};
+pub(super) use self::turns::{Frames, Next, TurnEnd, TurnStart};
 use super::{
     Answer, Memory, Values,
     dispatch::Dispatch,

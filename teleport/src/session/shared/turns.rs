@@ -2,7 +2,10 @@
 
 use std::{mem, sync::atomic::Ordering, task::Waker};
 
-use super::{super::gathering::Callers, Phase, Shared, State};
+use super::{
+    super::gathering::{Callers, Gathering},
+    Phase, Shared, State,
+};
 use crate::socket::outbox::Flush;
 
 /// How a session is when a turn of the driver begins.
@@ -13,7 +16,10 @@ pub(in crate::session) struct TurnStart {
     pub(in crate::session) room: usize,
     /// A burst has left more than an idle session would keep.
     pub(in crate::session) grown: bool,
-    pub(in crate::session) callers: Callers,
+    /// Pulls whose callers have not taken their replies yet, or have none.
+    pub(in crate::session) calls: usize,
+    /// More is worth waiting for than has gathered.
+    pub(in crate::session) gathers: bool,
 }
 
 /// What the driver has to write.
@@ -59,9 +65,24 @@ pub(in crate::session) enum Next {
     Rest,
 }
 
+/// What came of a write.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wrote {
+    /// There is room in the outbox.
+    room: bool,
+    /// Somebody waits for it.
+    awaited: bool,
+}
+
 impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox.
-    pub(in crate::session) fn driver_wakes(&self, waker: &Waker) -> TurnStart {
+    /// The driver is at work, and finds by itself what is put into the outbox. What it has let gather is moved to the flush, which
+    /// is empty then, unless more is worth waiting for.
+    pub(in crate::session) fn driver_wakes(
+        &self,
+        waker: &Waker,
+        gathering: Option<&mut Gathering>,
+        flush: &mut Flush,
+    ) -> TurnStart {
         let mut state = self.lock();
         state.awake = true;
         match &mut state.driver {
@@ -69,11 +90,17 @@ impl Shared {
             none => *none = Some(waker.clone()),
         }
         let queued = state.outbox.len() + state.flushing;
+        let callers = state.callers();
+        let due = gathering.map(|gathering| !gathering.goes_on(callers));
+        if due == Some(true) {
+            state.take(flush);
+        }
         TurnStart {
             phase: state.phase,
             room: self.env.write_buffer.saturating_sub(queued),
             grown: state.pending.is_grown() || state.outbox.is_grown(),
-            callers: state.callers(),
+            calls: callers.calls,
+            gathers: due == Some(false),
         }
     }
 
@@ -111,8 +138,7 @@ impl Shared {
             return Frames::Replies;
         }
         state.outbox.push_copied(replies);
-        flush.take(&mut state.outbox);
-        state.flushing = flush.len();
+        state.take(flush);
         Frames::Flush
     }
 
@@ -123,28 +149,43 @@ impl Shared {
         self.choked.load(Ordering::Relaxed)
     }
 
+    /// So many bytes were written, which may make room for those who wait.
+    pub(in crate::session) fn wrote(&self, bytes: usize, flush: &mut Flush) {
+        let mut state = self.lock();
+        let wrote = self.settle(&mut state, bytes, flush);
+        drop(state);
+        if wrote.awaited {
+            self.room.notify_waiters();
+        }
+    }
+
     /// What the driver does when its turn ends, and whether it may read again after it could not. What was written may make room
     /// for those who wait.
     pub(in crate::session) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> (Next, bool) {
         let mut state = self.lock();
-        let mut freed = false;
-        let mut room = false;
-        if turn.written > 0 {
-            state.flushing -= turn.written;
-            flush.give_back(&mut state.outbox);
-            if state.outbox.len() + state.flushing < self.env.write_buffer {
-                room = mem::take(&mut state.waiting_for_room);
-                state.forced = 0;
-                self.choked.store(false, Ordering::Relaxed);
-                freed = turn.choked;
-            }
-        }
+        let wrote = self.settle(&mut state, turn.written, flush);
+        let freed = wrote.room && turn.choked;
         let next = self.next(&mut state, turn, freed);
         drop(state);
-        if room {
+        if wrote.awaited {
             self.room.notify_waiters();
         }
         (next, freed)
+    }
+
+    fn settle(&self, state: &mut State, written: usize, flush: &mut Flush) -> Wrote {
+        let mut wrote = Wrote::default();
+        if written > 0 {
+            state.flushing -= written;
+            flush.give_back(&mut state.outbox);
+            wrote.room = state.outbox.len() + state.flushing < self.env.write_buffer;
+            if wrote.room {
+                wrote.awaited = mem::take(&mut state.waiting_for_room);
+                state.forced = 0;
+                self.choked.store(false, Ordering::Relaxed);
+            }
+        }
+        wrote
     }
 
     fn next(&self, state: &mut State, turn: TurnEnd, freed: bool) -> Next {
@@ -182,6 +223,12 @@ impl Shared {
 }
 
 impl State {
+    /// Moves what has gathered to the flush, which is empty.
+    fn take(&mut self, flush: &mut Flush) {
+        flush.take(&mut self.outbox);
+        self.flushing = flush.len();
+    }
+
     /// How far the callers are.
     fn callers(&self) -> Callers {
         let calls = self.pending.live();
