@@ -1,6 +1,10 @@
 //! From a byte stream to a running session: dialing, and serving a stream of the application's own.
 
-use std::{future::Future, io, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    sync::Arc,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -10,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    session::{Handshake, Session, Shared, caught, discard, driver::Driver},
+    session::{Handshake, Session, Shared, caught, discard, driver::Driver, poll_caught},
     socket::{
         hang_up::hang_up,
         inbox::Inbox,
@@ -324,8 +328,13 @@ impl Entry {
         // In a box, so that the task is small, and what each turn looks at is together.
         let mut driver = Box::new(Driver::new(io, session, inbox, connected));
         tokio::spawn(async move {
-            // If it panics, the session ends all the same, and its plugins hear of it.
-            if let Err(panic) = caught(driver.run(&self.session)).await {
+            // If it panics, the session ends all the same, and its plugins hear of it. Little is kept in the task itself, and parting
+            // is in a box, so that each turn finds all it needs of it at its beginning.
+            let mut ran = poll_fn(|cx| poll_caught(|| driver.poll(&self.session, cx))).await;
+            if ran.is_ok() {
+                ran = caught(Box::pin(driver.part(&self.session))).await;
+            }
+            if let Err(panic) = ran {
                 tracing::error!(peer = %self.session.peer_addr(), panic, "the task of a session panicked");
                 self.session.shared().end_for_panic();
             }

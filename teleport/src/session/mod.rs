@@ -43,7 +43,7 @@ use std::{
 pub(crate) use self::{
     answer::Answer,
     memory::Memory,
-    panics::{caught, discard, panic_text},
+    panics::{caught, discard, panic_text, poll_caught},
     reason::Reason,
     runner::{Pace, Runner},
     shared::{Env, Phase, Shared},

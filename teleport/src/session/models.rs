@@ -193,7 +193,8 @@ fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Mode
     let mut driver = Driver::new(near, &session, Inbox::new(Arc::default()), accepted);
     let driven = session.clone();
     let driver = spawn(async move {
-        driver.run(&driven).await;
+        poll_fn(|cx| driver.poll(&driven, cx)).await;
+        driver.part(&driven).await;
         drop(driver);
         driven.shared().release();
     });

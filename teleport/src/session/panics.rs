@@ -12,14 +12,16 @@ use std::{
 /// Runs a future; a panic in it ends it, and is given as what was said.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
-    poll_fn(|cx| {
-        let poll = AssertUnwindSafe(|| work.as_mut().poll(cx));
-        match catch_unwind(poll) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic_text(panic.as_ref()).to_owned())),
-        }
-    })
-    .await
+    poll_fn(|cx| poll_caught(|| work.as_mut().poll(cx))).await
+}
+
+/// Polls; a panic is the end, and is given as what was said.
+#[inline]
+pub(crate) fn poll_caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, String>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic_text(panic.as_ref()).to_owned())),
+    }
 }
 
 /// Drops what is the user's, whose destructor may panic. For where something is still to be done after it.

@@ -117,13 +117,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
-    /// Runs to the end of the session, and closes the stream.
-    pub(crate) async fn run(&mut self, session: &Session) {
-        std::future::poll_fn(|cx| self.poll(session, cx)).await;
+    /// Closes the stream, and tells why the session ends.
+    pub(crate) async fn part(&mut self, session: &Session) {
         let mut shut = false;
         let parting = std::future::poll_fn(|cx| self.poll_parting(session, cx, &mut shut));
-        // The other side may have gone; there is nobody left to tell. In a box, lest its timer have a place in each task.
-        let _ = Box::pin(tokio::time::timeout(PARTING, parting)).await;
+        // The other side may have gone; there is nobody left to tell.
+        let _ = tokio::time::timeout(PARTING, parting).await;
         let reason = session.shared().reason();
         log_end(session, reason.as_ref());
         session
@@ -131,7 +130,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             .end(Phase::Ended, reason.unwrap_or(Reason::Local));
     }
 
-    fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
+    /// Runs to the end of the session. What is left to be done then is to [`part`](Self::part).
+    pub(crate) fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
         let shared = session.shared();
         let start = shared.driver_wakes(cx.waker(), self.put_off.as_mut(), &mut self.flush);
         if start.phase == Phase::Ended {
