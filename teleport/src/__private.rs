@@ -11,7 +11,7 @@ pub use crate::{
 };
 use crate::{
     codec::{
-        BodyKind, CodecError, CodecId, Codecs, Encode,
+        BodyKind, CodecError, CodecId, Codecs, Encode, Parts,
         probe::{DecodeAs, EncodeAs},
     },
     context::{PullCtx, PushCtx},
@@ -232,6 +232,15 @@ impl<A, E: EncodeAs<A>> Encode for With<A, E> {
 
     fn encode(&self, codec: CodecId, codecs: &Codecs, out: &mut Vec<u8>) -> Result<(), CodecError> {
         self.1.wrap(&self.0).encode(codec, codecs, out)
+    }
+
+    fn encode_parts(
+        &self,
+        codec: CodecId,
+        codecs: &Codecs,
+        out: &mut Parts,
+    ) -> Result<(), CodecError> {
+        self.1.wrap(&self.0).encode_parts(codec, codecs, out)
     }
 }
 

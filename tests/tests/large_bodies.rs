@@ -177,6 +177,37 @@ async fn alone(config: PeerConfig) -> (Session, DuplexStream) {
     (session, far)
 }
 
+#[tokio::test]
+async fn a_generated_client_shares_large_arguments_until_they_are_written() {
+    for message in [false, true] {
+        let (session, mut far) = alone(protobuf()).await;
+        let body = Bytes::from(vec![b'x'; 300 * KIB]);
+        let cover = body.clone();
+        let call = tokio::spawn(async move {
+            let echo = EchoClient::new(&session);
+            match message {
+                true => {
+                    _ = echo
+                        .album(Album {
+                            cover,
+                            ..Album::default()
+                        })
+                        .await
+                }
+                false => _ = echo.raw(Raw(cover)).await,
+            }
+        });
+        far.read_u8().await.expect("the beginning of the frame");
+        // The call has let go of its arguments when it was sent, so this is what still waits to be written.
+        assert!(!body.is_unique(), "copied; a message: {message}");
+        let mut rest = vec![0; 300 * KIB];
+        far.read_exact(&mut rest).await.expect("the body");
+        drop(far);
+        call.await.expect("the call has failed");
+        assert!(body.is_unique());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_copied_counts_as_waiting_to_be_written() {
     let (session, mut far) = alone(PeerConfig {

@@ -11,8 +11,8 @@ pub(super) struct Gathering {
     seen: Callers,
     /// Turns in which nothing has changed.
     idle: u8,
-    /// The callers were woken together.
-    together: bool,
+    /// The callers were woken together; then the thread may do in each turn what others have left to do.
+    pub(super) together: bool,
 }
 
 /// How far the callers of a session are.
@@ -42,11 +42,6 @@ impl Gathering {
             idle: 0,
             together,
         }
-    }
-
-    /// A turn is one in which the thread may do what others have left to do.
-    pub(super) fn yields(&self) -> bool {
-        self.together
     }
 
     /// Whether to wait for another turn.

@@ -140,7 +140,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Some(gathering) = &self.put_off
             && start.gathers
         {
-            match gathering.yields() {
+            match gathering.together {
                 true => wake::put_off(cx.waker()),
                 false => cx.waker().wake_by_ref(),
             }
