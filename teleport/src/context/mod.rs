@@ -45,11 +45,11 @@ impl Context {
     fn new(session: &Session, packet: &mut Packet, body: &Bytes) -> Self {
         let env = &session.shared().env;
         let extended = has_extensions(&packet.header);
-        if extended {
-            session.shared().note_extended();
-        }
         let surrounded = extended || env.observed || env.log.is_on();
-        let scope = surrounded.then(|| Arc::new(scope(session, &packet.header, body)));
+        let scope = match surrounded {
+            true => Some(surround(session, packet, body, extended)),
+            false => None,
+        };
         let mut parts = SPARE.take().unwrap_or_default();
         *parts = Some(Parts {
             session: session.clone(),
@@ -92,8 +92,15 @@ impl Context {
     }
 
     /// Tells those who watch how the call has ended. `reply` is its size, and its body for people.
+    #[inline]
     fn end(&self, status: Result<(), &Status>, reply: (usize, Option<&str>)) {
-        let Some(scope) = self.scope() else { return };
+        if let Some(scope) = self.scope() {
+            self.tell_end(scope, status, reply);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_end(&self, scope: &Scope, status: Result<(), &Status>, reply: (usize, Option<&str>)) {
         let call = CallInfo {
             session: self.session(),
             header: self.header(),
@@ -248,6 +255,14 @@ impl Drop for Context {
 /// The header says more than that of an old peer can.
 fn has_extensions(header: &Header) -> bool {
     header.timeout_ms != 0 || !header.meta.is_empty()
+}
+
+#[cold]
+fn surround(session: &Session, packet: &Packet, body: &Bytes, extended: bool) -> Arc<Scope> {
+    if extended {
+        session.shared().note_extended();
+    }
+    Arc::new(scope(session, &packet.header, body))
 }
 
 fn scope(session: &Session, header: &Header, body: &Bytes) -> Scope {

@@ -12,7 +12,7 @@ use bytestring::ByteString;
 
 use super::{Context, Counted, known_codec, small};
 use crate::{
-    codec::{CodecId, probe::EncodeAs},
+    codec::{Choice, CodecId, Encode, probe::EncodeAs},
     protocol::{HeaderCodec, Packet, Parts},
     session::{
         Session, discard, farewell,
@@ -85,7 +85,46 @@ impl PullCtx {
     }
 
     /// Replies with what the handler returned. Without room in the connection's buffer, the frame is given back.
+    #[inline]
     pub(crate) fn answer<R>(
+        &self,
+        result: Result<R, Status>,
+        encode: impl EncodeAs<R>,
+    ) -> Option<Parts> {
+        let size = match &result {
+            Ok(value) if self.scope().is_none() => {
+                let value = encode.wrap(value);
+                self.answer_in_turn(&value)
+            }
+            _ => None,
+        };
+        if let Some(size) = size {
+            self.end(None, size, None);
+            discard(result, "a reply");
+            return None;
+        }
+        self.answer_at_length(result, encode)
+    }
+
+    /// Encodes the reply behind the others of this turn, which is nearly always all there is to do. Gives its size.
+    #[inline]
+    fn answer_in_turn(&self, value: &impl Encode) -> Option<usize> {
+        reply::append_value(
+            self.session(),
+            self.reply_head(),
+            value,
+            self.reply_choice(),
+        )
+    }
+
+    #[inline]
+    fn reply_choice(&self) -> Choice {
+        let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
+        reply::reply_choice(set, self.known_codec)
+    }
+
+    #[inline(never)]
+    fn answer_at_length<R>(
         &self,
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
@@ -93,8 +132,7 @@ impl PullCtx {
         let session = self.session();
         let (mut sent, mut failure) = match &result {
             Ok(value) => {
-                let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
-                let choice = reply::reply_choice(set, self.known_codec);
+                let choice = self.reply_choice();
                 let show = self
                     .scope()
                     .is_some_and(|scope| scope.record.shows_bodies());

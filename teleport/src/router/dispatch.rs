@@ -60,26 +60,32 @@ impl RouterDispatch {
         let body = mem::take(&mut packet.body);
         let mut ctx = PullCtx::new(session, packet, &body, early);
         if let Err(text) = room {
-            return ctx.refuse(&Status::unavailable(text));
+            return refuse(ctx, Status::unavailable(text));
         }
         if !session.is_open() {
             return ctx.refuse_closing();
         }
         if early {
-            let routes = Arc::clone(&self.routes);
-            let first = async move { routes.pull_hooked(ctx, body).await };
-            return runner.run(&self.pace, first);
+            return self.pull_early(ctx, body, runner);
         }
         let endpoint = match found(self.table().pull(ctx.uri())) {
             Ok(endpoint) => endpoint,
-            Err(status) => return ctx.refuse(&status),
+            Err(status) => return refuse(ctx, status),
         };
         surround(&mut ctx, &body, endpoint);
         if is_long(&ctx, endpoint) {
-            runner.run(&endpoint.pace, pull_work(endpoint, ctx, body));
+            start_long(endpoint, ctx, body, runner);
         } else {
             endpoint.handler.start(ctx, body, &endpoint.pace, runner);
         }
+    }
+
+    /// Plugins look at the pull before its route is known.
+    #[cold]
+    fn pull_early(&self, ctx: PullCtx, body: Bytes, runner: &mut Runner<'_>) {
+        let routes = Arc::clone(&self.routes);
+        let first = async move { routes.pull_hooked(ctx, body).await };
+        runner.run(&self.pace, first);
     }
 
     fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
@@ -145,6 +151,7 @@ impl Routes {
 }
 
 /// Gives the call what its route asks for.
+#[inline]
 fn surround<H: ?Sized>(ctx: &mut Context, body: &Bytes, endpoint: &Endpoint<H>) {
     if endpoint.cancel || endpoint.slow_threshold.is_some() {
         ctx.surround(body);
@@ -155,9 +162,25 @@ fn surround<H: ?Sized>(ctx: &mut Context, body: &Bytes, endpoint: &Endpoint<H>) 
 }
 
 /// The call has to take the long way.
+#[inline]
 fn is_long<H: ?Sized>(ctx: &Context, endpoint: &Endpoint<H>) -> bool {
     let felt = || ctx.scope().is_some_and(|scope| scope.is_felt());
     endpoint.hooked || endpoint.cancel || felt()
+}
+
+#[cold]
+fn refuse(ctx: PullCtx, status: Status) {
+    ctx.refuse(&status);
+}
+
+#[inline(never)]
+fn start_long(
+    endpoint: &Endpoint<dyn PullHandler>,
+    ctx: PullCtx,
+    body: Bytes,
+    runner: &mut Runner<'_>,
+) {
+    runner.run(&endpoint.pace, pull_work(endpoint, ctx, body));
 }
 
 /// The long way of a pull: through the plugins, and within its scope.
@@ -195,11 +218,18 @@ fn push_work(
 }
 
 /// 400 if the uri is none, 404 if nobody answers there.
+#[inline]
 fn found<T>(endpoint: Result<Option<T>, UriError>) -> Result<T, Status> {
     match endpoint {
-        Ok(endpoint) => endpoint.ok_or_else(Status::not_found),
-        Err(error) => Err(Status::bad_request(error.to_string())),
+        Ok(Some(endpoint)) => Ok(endpoint),
+        Ok(None) => Err(Status::not_found()),
+        Err(error) => Err(unparsable(&error)),
     }
+}
+
+#[cold]
+fn unparsable(error: &UriError) -> Status {
+    Status::bad_request(error.to_string())
 }
 
 impl Dispatch for RouterDispatch {

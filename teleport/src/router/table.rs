@@ -229,6 +229,11 @@ impl<H: ?Sized> Paths<H> {
         if let Some(endpoint) = self.plain.get(uri) {
             return Ok(Some(endpoint));
         }
+        self.find_parsed(uri)
+    }
+
+    #[inline(never)]
+    fn find_parsed(&self, uri: &str) -> Result<Option<&Endpoint<H>>, UriError> {
         let uri = Uri::parse(uri)?;
         let path = uri.path();
         let known = self.known(&path).or_else(|| self.in_any_case(&path));

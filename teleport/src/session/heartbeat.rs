@@ -138,11 +138,18 @@ pub(super) fn ask(shared: &Shared) -> u64 {
 }
 
 /// Answers a pull that is a heartbeat. `false` if it is any other.
+#[inline]
 pub(crate) fn answer(session: &Session, packet: &Packet) -> bool {
-    let header = &packet.header;
-    if header.uri != URI {
-        return false;
+    let asks = packet.header.uri == URI;
+    if asks {
+        answer_now(session, packet);
     }
+    asks
+}
+
+#[cold]
+fn answer_now(session: &Session, packet: &Packet) {
+    let header = &packet.header;
     let head = ReplyHead {
         seq: header.seq,
         uri: URI,
@@ -150,7 +157,6 @@ pub(crate) fn answer(session: &Session, packet: &Packet) -> bool {
         header_codec: packet.header_codec,
     };
     reply::send_status_now(session, head, &Status::new(code::OK, "OK"));
-    true
 }
 
 #[cfg(test)]

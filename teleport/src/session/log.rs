@@ -48,6 +48,7 @@ impl CallLog {
     }
 
     /// Somebody listens. If not, calls take the short way.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.slow.is_some() || is_heard()
     }

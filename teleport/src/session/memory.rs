@@ -37,12 +37,14 @@ impl Memory {
     }
 
     /// Whether another call may begin. That one may go over the limit.
+    #[inline]
     pub(crate) fn has_room(&self) -> bool {
         let held = self.held.load(Ordering::Relaxed);
         held < OWN.min(self.limit) || (held < self.limit && !self.pool_is_used_up())
     }
 
     /// Enough is held to take care.
+    #[inline]
     pub(crate) fn is_tight(&self) -> bool {
         self.held.load(Ordering::Relaxed) >= TIGHT
     }

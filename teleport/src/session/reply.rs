@@ -53,6 +53,42 @@ pub(crate) struct Sent {
     pub(crate) text: Option<String>,
 }
 
+/// Encodes the reply `value` behind the others of this turn, and gives the size of its packet. `None` if this is not the session's
+/// own turn, there is no room, or it cannot be encoded: then nothing was done.
+#[inline]
+pub(crate) fn append_value(
+    session: &Session,
+    head: ReplyHead<'_>,
+    value: &impl Encode,
+    choice: Choice,
+) -> Option<usize> {
+    let env = &session.shared().env;
+    let mut body = |out: &mut Parts| encode_body(value, choice, head.gzip, &env.codecs, out);
+    let encode = |frame: &mut Parts| {
+        let header = head.header(code::OK, "OK");
+        env.protocol
+            .encode_parts(header, head.header_codec, &mut body, frame)
+    };
+    turn::append(session.shared(), |frame| checked(session, frame, encode))?.ok()
+}
+
+/// Encodes a packet that is no larger than may be sent, and gives its size.
+#[inline]
+fn checked(
+    session: &Session,
+    frame: &mut Parts,
+    encode: impl FnOnce(&mut Parts) -> Result<(), EncodeError>,
+) -> Result<usize, EncodeError> {
+    let (start, before) = (frame.mark(), frame.len());
+    encode(frame)?;
+    let size = frame.len() - before;
+    let limits = &session.shared().env.limits;
+    limits
+        .check_sent(size)
+        .inspect_err(|_| frame.truncate(start))?;
+    Ok(size)
+}
+
 /// Encodes the reply `value` and hands it over. A value that cannot be encoded becomes an error status, so the
 /// caller always hears something. `show`: the log wants to see the body.
 pub(crate) fn send_value(
@@ -129,16 +165,7 @@ fn send(
     session: &Session,
     encode: impl Fn(&mut Parts) -> Result<(), EncodeError>,
 ) -> Result<Sent, EncodeError> {
-    let limits = &session.shared().env.limits;
-    let encode = |frame: &mut Parts| -> Result<usize, EncodeError> {
-        let (start, before) = (frame.mark(), frame.len());
-        encode(frame)?;
-        let size = frame.len() - before;
-        limits
-            .check_sent(size)
-            .inspect_err(|_| frame.truncate(start))?;
-        Ok(size)
-    };
+    let encode = |frame: &mut Parts| checked(session, frame, &encode);
     let sent = |size, leftover| Sent {
         size,
         leftover,

@@ -3,7 +3,7 @@
 use std::{
     alloc::Layout,
     any::Any,
-    cell::Cell,
+    cell::RefCell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -256,7 +256,7 @@ struct Place {
 
 thread_local! {
     /// Of all connections: the box of one that is seldom used would have to be fetched from memory. The last one used comes last.
-    static PLACES: Cell<Vec<Place>> = const { Cell::new(Vec::new()) };
+    static PLACES: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
 }
 
 /// So many boxes are kept, up to this size: what is called often has few sizes.
@@ -269,11 +269,7 @@ impl Place {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut kept = PLACES.take();
-        let known = kept.iter().rposition(|place| place.layout == layout);
-        let place = known.map(|known| kept.remove(known));
-        PLACES.set(kept);
-        match place {
+        match Self::kept(layout) {
             Some(mut place) => {
                 place.future.set(future);
                 place
@@ -285,16 +281,31 @@ impl Place {
         }
     }
 
+    fn kept(layout: Layout) -> Option<Self> {
+        PLACES.with(|kept| {
+            let mut kept = kept.try_borrow_mut().ok()?;
+            match kept.last() {
+                Some(last) if last.layout == layout => kept.pop(),
+                _ => {
+                    let known = kept.iter().position(|place| place.layout == layout)?;
+                    Some(kept.remove(known))
+                }
+            }
+        })
+    }
+
     fn keep(self) {
         if self.layout.size() > LARGEST_KEPT {
             return;
         }
-        let mut kept = PLACES.take();
-        if kept.len() == PLACES_KEPT {
-            kept.remove(0);
-        }
-        kept.push(self);
-        PLACES.set(kept);
+        PLACES.with(|kept| {
+            if let Ok(mut kept) = kept.try_borrow_mut() {
+                if kept.len() == PLACES_KEPT {
+                    kept.remove(0);
+                }
+                kept.push(self);
+            }
+        });
     }
 }
 

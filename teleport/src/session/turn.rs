@@ -1,142 +1,239 @@
 //! The replies of handlers that run in place, gathered without the session's lock, and written without its outbox.
 
-use std::{cell::RefCell, mem};
+use std::{
+    cell::{Cell, RefCell},
+    mem, ptr,
+};
 
 use super::{Shared, sync::thread_local};
-use crate::protocol::Parts;
+use crate::{protocol::Parts, socket::scratch};
 
 thread_local! {
-    static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
+    /// The session whose turn it is on this thread; never followed.
+    static SESSION: Cell<*const Shared> = const { Cell::new(ptr::null()) };
+    static REPLIES: RefCell<Replies> = const { RefCell::new(Replies::new()) };
 }
 
-/// One turn of a connection's task on this thread.
-struct Turn {
-    /// Tells the session from others; never followed.
+/// What packets were answered with in this turn.
+struct Replies {
+    /// Those that were not handed over: the driver writes them, or hands them over.
+    frames: Parts,
+    /// So many of those bytes are whole frames. What is behind them, an encoder that panicked has left.
+    whole: usize,
+    /// Bytes of those that were handed over.
+    handed_over: usize,
+    /// Bytes that they may have before the outbox has to be asked.
+    room: usize,
+}
+
+impl Replies {
+    const fn new() -> Self {
+        Self {
+            frames: Parts::new(),
+            whole: 0,
+            handed_over: 0,
+            room: 0,
+        }
+    }
+
+    fn begin(&mut self, room: usize) {
+        self.frames.clear();
+        self.whole = 0;
+        self.handed_over = 0;
+        self.room = room;
+    }
+
+    /// Puts them into the outbox.
+    #[cold]
+    fn hand_over(&mut self, shared: &Shared) {
+        self.cut();
+        self.handed_over += self.frames.len();
+        shared.enqueue_at_any_rate(&mut self.frames);
+        self.frames.clear();
+        self.whole = 0;
+    }
+
+    #[inline]
+    fn cut(&mut self) {
+        if self.frames.copied().len() != self.whole || self.frames.has_shared() {
+            self.cut_off();
+        }
+    }
+
+    #[cold]
+    fn cut_off(&mut self) {
+        // What is shared has been handed over, if it was whole.
+        let mut copied = mem::take(&mut self.frames).into_copied();
+        copied.truncate(self.whole);
+        self.frames = Parts::from(copied);
+    }
+}
+
+/// Begins the turn of a session, in which [`append`] gathers replies until they are [taken](Gathers::take).
+#[inline]
+pub(super) fn gather(shared: &Shared) -> Gathers {
+    let outer = SESSION.replace(ptr::from_ref(shared));
+    let outer = (!outer.is_null()).then(|| Outer::set_aside(outer));
+    REPLIES.with(|replies| {
+        if let Ok(mut replies) = replies.try_borrow_mut() {
+            replies.begin(shared.room());
+        }
+    });
+    Gathers { outer }
+}
+
+/// While this lives, it is the turn of its session.
+pub(super) struct Gathers {
+    outer: Option<Box<Outer>>,
+}
+
+impl Gathers {
+    /// Bytes of all replies so far.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        REPLIES.with(|replies| {
+            let replies = replies.try_borrow();
+            replies.map_or(0, |replies| replies.handed_over + replies.whole)
+        })
+    }
+
+    /// The replies that were not handed over. The turn is over.
+    #[inline]
+    pub(super) fn take(self) -> Vec<u8> {
+        REPLIES.with(|replies| match replies.try_borrow_mut() {
+            Ok(mut replies) if replies.whole > 0 => {
+                replies.cut();
+                mem::take(replies.frames.copied())
+            }
+            _ => Vec::new(),
+        })
+    }
+}
+
+impl Drop for Gathers {
+    #[inline]
+    fn drop(&mut self) {
+        SESSION.set(ptr::null());
+        if let Some(outer) = self.outer.take() {
+            outer.come_back();
+        }
+    }
+}
+
+/// The turn that another one has interrupted: a handler has waited for something by itself.
+struct Outer {
     session: *const Shared,
     replies: Replies,
 }
 
-/// What packets were answered with in a turn.
-#[derive(Debug, Default)]
-pub(super) struct Replies {
-    /// Those that were not handed over: the driver writes them, or hands them over.
-    pub(super) bytes: Vec<u8>,
-    /// Bytes of those that were.
-    pub(super) handed_over: usize,
-    /// Bytes that they may have before the outbox has to be asked.
-    pub(super) room: usize,
-}
-
-impl Replies {
-    pub(super) fn new(room: usize) -> Self {
-        Self {
-            room,
-            ..Self::default()
-        }
+impl Outer {
+    #[cold]
+    fn set_aside(session: *const Shared) -> Box<Self> {
+        let replies = REPLIES.with(|replies| {
+            let replies = replies.try_borrow_mut();
+            replies.map_or(Replies::new(), |mut replies| {
+                mem::replace(&mut *replies, Replies::new())
+            })
+        });
+        Box::new(Self { session, replies })
     }
 
-    /// Bytes of all.
-    pub(super) fn len(&self) -> usize {
-        self.handed_over + self.bytes.len()
+    #[cold]
+    fn come_back(self: Box<Self>) {
+        SESSION.set(self.session);
+        REPLIES.with(|replies| {
+            if let Ok(mut replies) = replies.try_borrow_mut() {
+                *replies = self.replies;
+            }
+        });
     }
 }
 
-/// Runs `work`, during which [`append`] adds replies to `replies`.
-pub(super) fn gather<R>(shared: &Shared, replies: &mut Replies, work: impl FnOnce() -> R) -> R {
-    let turn = Turn {
-        session: std::ptr::from_ref(shared),
-        replies: mem::take(replies),
-    };
-    let outer = Outer(TURN.with(|outer| outer.replace(Some(turn))));
-    let result = work();
-    if let Some(turn) = TURN.with(RefCell::take) {
-        *replies = turn.replies;
+/// Keeps the buffer of replies that are written, for the next turn of this thread.
+#[inline]
+pub(super) fn keep(mut buffer: Vec<u8>) {
+    if buffer.capacity() == 0 || buffer.capacity() > scratch::KEEP {
+        return;
     }
-    drop(outer);
-    result
-}
-
-/// The turn that another one has interrupted. Comes back even if that one panics, as a protocol of the user's may.
-struct Outer(Option<Turn>);
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        TURN.with(|turn| turn.replace(self.0.take()));
-    }
-}
-
-/// Encodes a reply straight to the others of this turn. `None` if this is not the session's own turn, or there is no room:
-/// then nothing was done.
-pub(super) fn append<T, E>(
-    shared: &Shared,
-    encode: impl FnOnce(&mut Parts) -> Result<T, E>,
-) -> Option<Result<T, E>> {
-    TURN.with(|turn| {
-        // Borrowed already: a value that is being encoded makes calls itself.
-        let mut turn = turn.try_borrow_mut().ok()?;
-        let turn = turn
-            .as_mut()
-            .filter(|turn| std::ptr::eq(turn.session, shared))?;
-        let replies = &mut turn.replies;
-        let whole = replies.bytes.len();
-        if whole >= replies.room {
-            // The outbox must know of them to refuse more.
-            replies.hand_over(shared);
-            replies.room = 0;
-            return None;
-        }
-        let mut tail = Tail {
-            frame: Parts::from(mem::take(&mut replies.bytes)),
-            replies: &mut replies.bytes,
-            whole,
-        };
-        let result = encode(&mut tail.frame);
-        if tail.frame.has_shared() {
-            let bytes = tail.frame.len();
-            shared.enqueue_at_any_rate(&mut tail.frame);
-            replies.handed_over += bytes;
-            replies.room = replies.room.saturating_sub(bytes);
-        }
-        tail.whole = usize::MAX;
-        Some(result)
-    })
-}
-
-/// Hands over what this turn has gathered for the session: something else is about to be sent, and goes behind it.
-pub(super) fn hand_over(shared: &Shared) {
-    TURN.with(|turn| {
-        if let Ok(mut turn) = turn.try_borrow_mut()
-            && let Some(turn) = turn.as_mut()
-            && std::ptr::eq(turn.session, shared)
-            && !turn.replies.bytes.is_empty()
+    buffer.clear();
+    REPLIES.with(|replies| {
+        if let Ok(mut replies) = replies.try_borrow_mut()
+            && replies.frames.copied().capacity() == 0
         {
-            turn.replies.hand_over(shared);
+            *replies.frames.copied() = buffer;
         }
     });
 }
 
+/// Encodes a reply straight to the others of this turn. `None` if this is not the session's own turn, or there is no room:
+/// then nothing was done.
+#[inline]
+pub(super) fn append<T, E>(
+    shared: &Shared,
+    encode: impl FnOnce(&mut Parts) -> Result<T, E>,
+) -> Option<Result<T, E>> {
+    if !is_turn_of(shared) {
+        return None;
+    }
+    REPLIES.with(|replies| {
+        // Borrowed already: a value that is being encoded makes calls itself.
+        let mut replies = replies.try_borrow_mut().ok()?;
+        replies.cut();
+        if replies.whole >= replies.room {
+            replies.fill(shared);
+            return None;
+        }
+        let result = encode(&mut replies.frames);
+        if replies.frames.has_shared() {
+            replies.append_shared(shared);
+        } else {
+            replies.whole = replies.frames.copied().len();
+        }
+        Some(result)
+    })
+}
+
 impl Replies {
-    /// Puts them into the outbox.
+    /// The outbox must know of them to refuse more.
     #[cold]
-    pub(super) fn hand_over(&mut self, shared: &Shared) {
-        self.handed_over += self.bytes.len();
-        let mut frame = Parts::from(mem::take(&mut self.bytes));
-        shared.enqueue_at_any_rate(&mut frame);
-        self.bytes = frame.into_copied();
-        self.bytes.clear();
+    fn fill(&mut self, shared: &Shared) {
+        self.room = 0;
+        if self.whole > 0 {
+            self.hand_over(shared);
+        }
+    }
+
+    #[cold]
+    fn append_shared(&mut self, shared: &Shared) {
+        let bytes = self.frames.len();
+        self.whole = 0;
+        shared.enqueue_at_any_rate(&mut self.frames);
+        self.frames.clear();
+        self.handed_over += bytes;
+        self.room = self.room.saturating_sub(bytes);
     }
 }
 
-/// A reply behind the others. Cuts off what a panic leaves behind.
-struct Tail<'a> {
-    frame: Parts,
-    replies: &'a mut Vec<u8>,
-    whole: usize,
+/// Hands over what this turn has gathered for the session: something else is about to be sent, and goes behind it.
+#[inline]
+pub(super) fn hand_over(shared: &Shared) {
+    if is_turn_of(shared) {
+        hand_over_now(shared);
+    }
 }
 
-impl Drop for Tail<'_> {
-    fn drop(&mut self) {
-        *self.replies = mem::take(&mut self.frame).into_copied();
-        self.replies.truncate(self.whole);
-    }
+#[cold]
+fn hand_over_now(shared: &Shared) {
+    REPLIES.with(|replies| {
+        if let Ok(mut replies) = replies.try_borrow_mut()
+            && replies.whole > 0
+        {
+            replies.hand_over(shared);
+        }
+    });
+}
+
+#[inline]
+fn is_turn_of(shared: &Shared) -> bool {
+    ptr::eq(SESSION.get(), shared)
 }

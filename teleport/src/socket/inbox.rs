@@ -216,7 +216,8 @@ impl Inbox {
     /// The turn is over. A small buffer goes to the thread if nothing is in it and nobody has a slice of it.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        if self.buffer.is_empty() && self.size == IDLE && self.buffer.try_reclaim(IDLE) {
+        let gives = self.buffer.is_empty() && self.size == IDLE;
+        if gives && (self.buffer.capacity() == IDLE || self.buffer.try_reclaim(IDLE)) {
             SMALL.set(Some(mem::take(&mut self.buffer)));
             self.size = 0;
         }
@@ -271,6 +272,16 @@ impl Inbox {
 
     #[inline]
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.size == 0
+            && self.room <= IDLE
+            && self.wanted <= IDLE
+            && let Some(small) = SMALL.take()
+        {
+            self.buffer = small;
+            self.size = IDLE;
+            self.renewed = true;
+            return Poll::Ready(());
+        }
         let spare = self.spare();
         // A quarter left is worth a read: it saves moving to a new buffer while old packets are still in use.
         let enough = spare >= self.wanted && spare >= self.room.max(IDLE) / 4;
@@ -280,6 +291,7 @@ impl Inbox {
         self.poll_more_room(cx)
     }
 
+    #[inline(never)]
     fn poll_more_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.leased() > 0 {
             // The packet that it was for has been taken out.
@@ -309,13 +321,6 @@ impl Inbox {
                 self.rare().seen = seen.max(self.size);
                 ready!(self.poll_change(room, room, cx));
                 self.own = false;
-            } else if self.size == 0
-                && room == IDLE
-                && let Some(small) = SMALL.take()
-            {
-                self.buffer = small;
-                self.size = IDLE;
-                self.renewed = true;
             } else if spare < room / 4 || spare < self.wanted.min(step) {
                 if room < spares::LEAST || self.buffer.try_reclaim(room) {
                     ready!(self.poll_reserve(room, cx));

@@ -22,7 +22,6 @@ use crate::protocol::Parts;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Outbox {
-    bytes: usize,
     tail: Vec<u8>,
     /// All in front of `tail`, once there has been something large.
     front: Option<Box<Front>>,
@@ -30,6 +29,8 @@ pub(crate) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Front {
+    /// Those of the chunks.
+    bytes: usize,
     chunks: VecDeque<Chunk>,
     /// Buffers that were written, for those who bring the next ones.
     spares: Vec<Vec<u8>>,
@@ -77,7 +78,6 @@ impl Outbox {
 
     /// Appends what shares nothing.
     pub(crate) fn push_copied(&mut self, frame: &mut Vec<u8>) {
-        self.bytes += frame.len();
         if frame.len() < LARGE {
             self.tail.extend_from_slice(frame);
         } else {
@@ -91,20 +91,19 @@ impl Outbox {
             } else {
                 mem::replace(frame, spare.unwrap_or_default())
             };
-            front.chunks.push_back(Chunk::Own(chunk));
+            front.push(Chunk::Own(chunk));
         }
         frame.clear();
     }
 
     fn push_shared(&mut self, frame: &mut Parts) {
-        self.bytes += frame.len();
         let shared = frame.take_shared();
         let copied = frame.copied();
         let mut done = 0;
         for (at, bytes) in shared {
             self.tail
                 .extend_from_slice(copied.get(done..at).unwrap_or_default());
-            self.close_tail().chunks.push_back(Chunk::Shared(bytes));
+            self.close_tail().push(Chunk::Shared(bytes));
             done = at;
         }
         self.tail
@@ -113,12 +112,14 @@ impl Outbox {
     }
 
     /// Bytes that wait.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.bytes
+        self.tail.len() + self.front.as_ref().map_or(0, |front| front.bytes)
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.len() == 0
     }
 
     /// Drops all that waits, with its memory.
@@ -135,6 +136,7 @@ impl Outbox {
     }
 
     /// An idle session would not keep so much.
+    #[inline]
     pub(crate) fn is_grown(&self) -> bool {
         self.tail.capacity() > KEEP || self.front.is_some()
     }
@@ -144,13 +146,18 @@ impl Outbox {
         let front = self.front.get_or_insert_default();
         if !self.tail.is_empty() {
             let tail = mem::take(&mut self.tail);
-            front.chunks.push_back(Chunk::Own(tail));
+            front.push(Chunk::Own(tail));
         }
         front
     }
 }
 
 impl Front {
+    fn push(&mut self, chunk: Chunk) {
+        self.bytes += chunk.len();
+        self.chunks.push_back(chunk);
+    }
+
     /// A buffer is written.
     fn recycle(&mut self, mut buffer: Vec<u8>) {
         let kept: usize = self.spares.iter().map(Vec::capacity).sum();
@@ -172,13 +179,9 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.outbox.is_empty()
-    }
-
-    /// Bytes not yet written.
-    pub(crate) fn len(&self) -> usize {
-        self.outbox.len()
     }
 
     /// Takes over all that has gathered. Must be empty itself: what it has written from is used again.
@@ -201,6 +204,7 @@ impl Flush {
         self.outbox.trim();
     }
 
+    #[inline]
     pub(crate) fn is_grown(&self) -> bool {
         self.outbox.is_grown()
     }
@@ -246,7 +250,6 @@ impl Flush {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.outbox.bytes = bytes.len();
                     self.outbox.tail.extend_from_slice(bytes);
                     return Poll::Pending;
                 }
@@ -272,7 +275,6 @@ impl Flush {
     }
 
     fn advance(&mut self, count: usize) {
-        self.outbox.bytes -= count;
         self.written += count;
         if let Some(front) = &mut self.outbox.front {
             while let Some(chunk) = front.chunks.front() {
@@ -280,12 +282,13 @@ impl Flush {
                     return;
                 }
                 self.written -= chunk.len();
+                front.bytes -= chunk.len();
                 if let Some(Chunk::Own(buffer)) = front.chunks.pop_front() {
                     front.recycle(buffer);
                 }
             }
         }
-        if self.outbox.bytes == 0 {
+        if self.written == self.outbox.tail.len() {
             self.outbox.tail.clear();
             self.written = 0;
         }
@@ -460,7 +463,10 @@ mod tests {
             let mut written = 0;
             let result = flush.poll_write(&mut cx, &mut stream, &mut written);
             assert!(result.is_pending());
-            assert_eq!((written, flush.len()), (cut, whole.got.len() - cut));
+            assert_eq!(
+                (written, flush.outbox.len() - flush.written),
+                (cut, whole.got.len() - cut)
+            );
             stream.0.step = usize::MAX;
             write(&mut flush, &mut stream.0);
             assert!(stream.0.got == whole.got, "cut at {cut}");
@@ -482,7 +488,10 @@ mod tests {
             let mut written = 0;
             let result = flush.poll_write_direct(&mut cx, &mut stream, &bytes, &mut written);
             assert_eq!(result.is_ready(), cut == 256);
-            assert_eq!((written, flush.len()), (cut, 256 - cut));
+            assert_eq!(
+                (written, flush.outbox.len() - flush.written),
+                (cut, 256 - cut)
+            );
             stream.0.step = usize::MAX;
             write(&mut flush, &mut stream.0);
             assert!(stream.0.got == bytes && flush.is_empty());
@@ -535,7 +544,7 @@ mod tests {
         );
         let mut flush = Flush::default();
         flush.take(&mut outbox);
-        flush.advance(flush.len());
+        flush.advance(flush.outbox.len());
         flush.trim();
         assert!(flush.outbox.tail.capacity() <= KEEP);
     }

@@ -1,46 +1,51 @@
 //! A buffer for each thread, in which frames are encoded.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::protocol::Parts;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: RefCell<Parts> = const { RefCell::new(Parts::new()) };
 }
 
 /// A thread keeps a buffer of at most this size for the next frame. Large enough for large frames: fresh memory for each of
 /// them costs more than writing it.
-const KEEP: usize = 2 * 1024 * 1024;
+pub(crate) const KEEP: usize = 2 * 1024 * 1024;
 
 /// Lends this thread's buffer, empty, so that encoding a frame allocates nothing and happens under no lock.
 ///
-/// It is taken, not borrowed: a `Serialize` that itself makes a call gets an empty buffer instead of a panic.
+/// A `Serialize` that itself makes a call gets another one.
 #[inline]
 pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Parts) -> R) -> R {
-    let mut frame = Parts::from(take());
-    let result = f(&mut frame);
-    give_back(frame.into_copied());
-    result
-}
-
-/// The same for what shares nothing; until it is [given back](give_back).
-#[inline]
-pub(crate) fn take() -> Vec<u8> {
-    let mut buffer = SCRATCH.take();
-    buffer.clear();
-    buffer
+    SCRATCH.with(|scratch| {
+        let mut lent = scratch.try_borrow_mut();
+        let mut other = Parts::new();
+        let frame = match &mut lent {
+            Ok(frame) => &mut **frame,
+            Err(_) => &mut other,
+        };
+        // A panic may have left something.
+        frame.clear();
+        let result = f(frame);
+        frame.clear();
+        if frame.copied().capacity() > KEEP {
+            *frame = Parts::new();
+        }
+        result
+    })
 }
 
 /// Keeps a buffer for the next frame of this thread, if it is better than the one there.
-#[inline]
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    let kept = SCRATCH.take();
-    if buffer.capacity() > kept.capacity() && buffer.capacity() <= KEEP {
-        buffer.clear();
-        SCRATCH.set(buffer);
-    } else {
-        SCRATCH.set(kept);
-    }
+    SCRATCH.with(|scratch| {
+        if let Ok(mut frame) = scratch.try_borrow_mut()
+            && buffer.capacity() > frame.copied().capacity()
+            && buffer.capacity() <= KEEP
+        {
+            buffer.clear();
+            *frame.copied() = buffer;
+        }
+    });
 }
 
 #[cfg(test)]

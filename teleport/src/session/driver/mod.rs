@@ -25,8 +25,12 @@ use super::{
     reason::Reason,
     runner::Pinned,
     shared::{Frames, Next, TurnEnd},
+    turn,
 };
-use crate::socket::{inbox::Inbox, outbox::Flush, scratch};
+use crate::{
+    protocol::Parts,
+    socket::{inbox::Inbox, outbox::Flush},
+};
 
 /// Within their time limits, so much of a packet must come, and so much of what is to be written must go.
 const PROGRESS: usize = 32 * 1024;
@@ -133,37 +137,38 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Runs to the end of the session. What is left to be done then is to [`part`](Self::part).
     pub(crate) fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
         let shared = session.shared();
-        let start = shared.driver_wakes(cx.waker(), self.put_off.as_mut(), &mut self.flush);
-        if start.phase == Phase::Ended {
+        let phase = shared.turn_begins();
+        if phase == Phase::Ended {
             return Poll::Ready(());
         }
-        if let Some(gathering) = &self.put_off
-            && start.gathers
-        {
-            match gathering.together {
-                true => wake::put_off(cx.waker()),
-                false => cx.waker().wake_by_ref(),
+        let put_off = self.put_off.is_some();
+        if let Some(gathering) = &mut self.put_off {
+            if shared.gathers(gathering, &mut self.flush) {
+                match gathering.together {
+                    true => wake::put_off(cx.waker()),
+                    false => cx.waker().wake_by_ref(),
+                }
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            self.put_off = None;
+            if !self.flush.is_empty() {
+                // Before more is read: the other side may have nothing to do.
+                let written = self.write(shared, &[], cx);
+                shared.wrote(written, &mut self.flush);
+            }
         }
-        let put_off = self.put_off.take().is_some();
-        if put_off && !self.flush.is_empty() {
-            // Before more is read: the other side may have nothing to do.
-            let written = self.write(shared, &[], cx);
-            shared.wrote(written, &mut self.flush);
-        }
-        let mut turn = Turn::new(session, mem::take(&mut self.pinned), start);
+        let mut turn = Turn::new(session, mem::take(&mut self.pinned));
         let again = if self.parting {
             self.discard(cx)
         } else {
             self.read(&mut turn, cx)
         };
         self.inbox.rest();
+        let mut replies = turn.take_replies();
         let Turn {
             runner,
             woken,
             together,
-            mut replies,
             ..
         } = turn;
         let (now, served) = (runner.mark(), runner.spent() > Duration::ZERO);
@@ -171,38 +176,39 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
         let patient = !served && !self.choked;
         let frames = if self.flush.is_empty() {
-            shared.take_frames(
-                &mut self.flush,
-                &mut replies.bytes,
-                patient && woken > 1,
-                patient,
-            )
+            shared.take_frames(&mut self.flush, &mut replies, patient && woken > 1, patient)
         } else {
-            if !replies.bytes.is_empty() {
-                replies.hand_over(shared);
+            if !replies.is_empty() {
+                let mut frames = Parts::from(mem::take(&mut replies));
+                shared.enqueue_at_any_rate(&mut frames);
+                replies = frames.into_copied();
             }
             Frames::Flush
         };
+        let mut direct = 0;
         let written = match frames {
             Frames::Later(callers) => {
                 self.put_off = Some(Gathering::new(callers, together));
-                scratch::give_back(replies.bytes);
+                turn::keep(replies);
                 if put_off {
-                    // One turn after the other may be put off.
-                    self.tick(shared, now, start.grown, cx);
+                    // One turn after the other may be put off. That something has grown is seen after one that is not.
+                    self.tick(shared, now, false, cx);
                 }
                 if !together {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
             }
-            Frames::Replies => self.write(shared, &replies.bytes, cx),
+            Frames::Replies => {
+                direct = replies.len();
+                self.write(shared, &replies, cx)
+            }
             Frames::Flush => self.write(shared, &[], cx),
         };
-        scratch::give_back(replies.bytes);
-        self.tick(shared, now, start.grown, cx);
+        turn::keep(replies);
         let turn = TurnEnd {
-            phase: start.phase,
+            phase,
+            replies: direct,
             written,
             choked: self.choked,
             again,
@@ -211,14 +217,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             // Who connects at the last moment is about to call, and is refused in words instead of cut off.
             awaits: self.awaited.is_some(),
         };
-        let (next, freed) = shared.turn_ends(turn, &mut self.flush);
-        if freed {
+        let after = shared.turn_ends(turn, cx.waker(), &mut self.flush);
+        if after.freed {
             self.choked = false;
             // That nothing was read for a while was this side's doing.
             self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
             self.fresh = true;
         }
-        match next {
+        self.tick(shared, now, after.grown, cx);
+        match after.next {
             Next::End => return Poll::Ready(()),
             Next::Drained(phase) => {
                 if self.parting || !self.take_leave(shared, phase) {
@@ -262,8 +269,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         shut: &mut bool,
     ) -> Poll<()> {
         let shared = session.shared();
-        shared.driver_wakes(cx.waker(), None, &mut self.flush);
-        shared.driver_rests();
+        shared.driver_rests(cx.waker());
         if !*shut {
             *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
         }

@@ -20,15 +20,13 @@ use super::{
         farewell::{self, Farewell},
         reason::Reason,
         runner::{Pinned, aside},
-        shared::TurnStart,
-        turn::{self, Replies},
+        turn::{self, Gathers},
     },
     Driver,
     wake::{self, TOGETHER},
 };
 use crate::{
     protocol::{Decoded, Packet, PacketKind},
-    socket::scratch,
     status::Status,
 };
 
@@ -64,8 +62,8 @@ pub(super) enum Gate {
 pub(super) struct Turn<'a> {
     session: &'a Session,
     pub(super) runner: Runner<'a>,
-    /// What packets were answered with.
-    pub(super) replies: Replies,
+    /// Gathers what packets are answered with, from the first that may be.
+    gathers: Option<Gathers>,
     /// Callers that were woken.
     pub(super) woken: usize,
     /// So many may be.
@@ -79,14 +77,19 @@ pub(super) struct Turn<'a> {
     /// Plugins or logs want to see replies whole.
     whole_answers: bool,
     /// Replies that were read and not yet handed on.
-    answers: Vec<(u64, Answer)>,
+    answers: Answers,
+}
+
+/// Replies, by the number of their pulls, and room for the wakers of those who wait for them.
+#[derive(Default)]
+struct Answers {
+    replies: Vec<(u64, Answer)>,
+    wakers: Vec<Waker>,
 }
 
 thread_local! {
-    /// For the next answers, and for those who wait for them: of all connections, so that one which is seldom used need not fetch
-    /// its own from memory.
-    static SPARE: Cell<Vec<(u64, Answer)>> = const { Cell::new(Vec::new()) };
-    static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    /// For the next answers: of all connections, so that one which is seldom used need not fetch its own from memory.
+    static SPARE: Cell<Option<Answers>> = const { Cell::new(None) };
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
@@ -104,7 +107,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Opening(_) = self.gate {
                 return false;
             }
-            if turn.over || turn.runner.spent() > TURN || turn.replies.len() > BATCH {
+            if turn.over || turn.runner.spent() > TURN || turn.replied() > BATCH {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
@@ -143,12 +146,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let shared = turn.session.shared();
         turn.whole_answers = shared.env.is_watched();
         turn.runner.begin();
-        let mut replies = mem::take(&mut turn.replies);
-        if replies.bytes.capacity() == 0 {
-            replies.bytes = scratch::take();
-        }
-        let goes_on = turn::gather(shared, &mut replies, || self.dispatch_packets(turn, cx));
-        turn.replies = replies;
+        let goes_on = self.dispatch_packets(turn, cx);
         turn.hand_on_answers(cx);
         goes_on
     }
@@ -160,7 +158,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
             let long = packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN;
-            if long || turn.woken + turn.answers.len() >= turn.most {
+            if long || turn.woken + turn.answers.replies.len() >= turn.most {
                 turn.over = true;
                 return true;
             }
@@ -243,12 +241,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return true;
                 }
                 let answer = Answer::new(packet, turn.whole_answers);
-                if turn.answers.capacity() == 0 {
-                    turn.answers = SPARE.take();
+                if turn.answers.replies.capacity() == 0 {
+                    turn.answers = SPARE.take().unwrap_or_default();
                 }
-                turn.answers.push((seq, answer));
+                turn.answers.replies.push((seq, answer));
             }
             PacketKind::Pull | PacketKind::Push => {
+                turn.gathers.get_or_insert_with(|| turn::gather(shared));
                 turn.runner.takes(match shared.memory.is_tight() {
                     true => packet.detach(),
                     false => 0,
@@ -271,40 +270,54 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(session: &'a Session, pinned: Pinned, start: TurnStart) -> Self {
+    pub(super) fn new(session: &'a Session, pinned: Pinned) -> Self {
+        let shared = session.shared();
+        let calls = shared.calls();
         Self {
             session,
-            runner: Runner::new(&session.shared().memory, pinned),
-            replies: Replies::new(start.room),
+            runner: Runner::new(&shared.memory, pinned),
+            gathers: None,
             woken: 0,
-            calls: start.calls,
-            most: (start.calls / 8).clamp(FEWEST, MOST),
+            calls,
+            most: (calls / 8).clamp(FEWEST, MOST),
             together: false,
             over: false,
             whole_answers: false,
-            answers: Vec::new(),
+            answers: Answers::default(),
         }
+    }
+
+    /// Bytes that packets were answered with.
+    fn replied(&self) -> usize {
+        self.gathers.as_ref().map_or(0, Gathers::len)
+    }
+
+    /// The replies that were not handed over. There will be no more.
+    #[inline]
+    pub(super) fn take_replies(&mut self) -> Vec<u8> {
+        let gathers = self.gathers.take();
+        gathers.map_or_else(Vec::new, Gathers::take)
     }
 
     /// All at once: one locking, and callers on other threads start only when all are there.
     fn hand_on_answers(&mut self, cx: &Context<'_>) {
-        if self.answers.is_empty() {
+        if self.answers.replies.is_empty() {
             return;
         }
-        let mut wakers = WAKERS.take();
-        let late = self.session.shared().answer(&mut self.answers, &mut wakers);
+        let mut answers = mem::take(&mut self.answers);
+        let Answers { replies, wakers } = &mut answers;
+        let late = self.session.shared().answer(replies, wakers);
         self.woken += wakers.len();
         // If these are all, the other side has nothing to do until one of them calls again: the sooner the better.
         let others = wakers.len() < self.calls;
         match others && wakers.len() >= TOGETHER {
             true => {
-                wake::together(&mut wakers, cx.waker());
+                wake::together(wakers, cx.waker());
                 self.together = true;
             }
             false => wakers.drain(..).for_each(Waker::wake),
         }
-        WAKERS.set(wakers);
-        SPARE.set(mem::take(&mut self.answers));
+        SPARE.set(Some(answers));
         if late > 0 {
             tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
         }

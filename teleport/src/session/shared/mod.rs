@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-pub(super) use self::turns::{Frames, Next, TurnEnd, TurnStart};
+pub(super) use self::turns::{Frames, Next, TurnEnd};
 use super::{
     Answer, Memory, Values,
     dispatch::Dispatch,
@@ -21,7 +21,7 @@ use super::{
     pending::{Pending, Progress},
     reason::{Closed, Reason},
     scope::Scope,
-    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Notify},
+    sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify},
     turn,
 };
 use crate::{
@@ -98,17 +98,25 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What calls and turns of the driver look at comes first, in three cache lines: they wander between the threads that call, and with
-/// many sessions they are in no cache at all.
+/// What calls and turns of the driver look at comes first, in two cache lines and a word: they wander between the threads that call,
+/// and with many sessions they are in no cache at all.
 #[repr(C, align(64))]
 pub(crate) struct Shared {
     next_pull: AtomicU64,
     /// Handlers that have not answered yet.
     running: AtomicU32,
-    /// Far more waits to be written than may: nothing is read until there is less. Changes under the lock.
+    /// Pulls whose callers have not taken their replies yet, or have none. This and the next four are readable without the lock.
+    /// They change under it, but for `awake`.
+    calls: AtomicU32,
+    /// Bytes that wait to be written, in the outbox or in the driver's flush.
+    queued: AtomicUsize,
+    /// Far more waits to be written than may: nothing is read until there is less.
     choked: AtomicBool,
-    /// The phase is `Open`: what `state` says, readable without the lock.
+    /// The phase is `Open`.
     open: AtomicBool,
+    /// The driver will look at the outbox by itself, so nobody needs to wake it. Set without the lock, cleared under it: who has put
+    /// something into the outbox and then finds it set knows that the driver is yet to take the lock.
+    awake: AtomicBool,
     state: Mutex<State>,
     pub(crate) env: Arc<Env>,
     /// What handlers hold.
@@ -140,23 +148,21 @@ pub(crate) struct Shared {
 #[repr(C)]
 struct State {
     phase: Phase,
-    /// The driver will look at the outbox by itself, so nobody needs to wake it.
-    awake: bool,
     /// Somebody waits for `room`.
     waiting_for_room: bool,
     /// The other side has said that it takes no more of our pulls.
     left: bool,
     /// Nobody waits for replies any more.
     abandoned: bool,
+    /// Something was taken above the limit of what waits, since there was less.
+    over: bool,
     /// The session has ended, and nobody knows it any more.
     released: bool,
     pending: Pending,
-    /// Bytes taken from the outbox by the driver and not yet written.
-    flushing: usize,
-    outbox: Outbox,
-    /// The driver's, once it has run.
+    /// The driver's, once it has rested.
     driver: Option<Waker>,
-    /// Bytes that were taken above the limit of what waits, since there was less.
+    outbox: Outbox,
+    /// Bytes that were, if `over`.
     forced: usize,
     /// Why the session left `Open`.
     reason: Option<Box<Reason>>,
@@ -194,11 +200,10 @@ impl Shared {
                 phase: Phase::Open,
                 pending: Pending::default(),
                 outbox: Outbox::default(),
-                flushing: 0,
                 forced: 0,
+                over: false,
                 waiting_for_room: false,
                 driver: None,
-                awake: true,
                 reason: None,
                 left: false,
                 abandoned: false,
@@ -206,8 +211,11 @@ impl Shared {
             }),
             next_pull: AtomicU64::new(0),
             running: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
+            queued: AtomicUsize::new(0),
             choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
+            awake: AtomicBool::new(true),
             memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
             env,
             heard: AtomicU64::new(0),
@@ -271,6 +279,7 @@ impl Shared {
     }
 
     /// Nothing foreign runs under this lock but wakers, and a poisoned table is still a consistent one.
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,6 +298,7 @@ impl Shared {
         self.lock().phase
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
     }
@@ -305,15 +315,16 @@ impl Shared {
         if state.phase > last || pushes_after_close {
             return Err(Refused::Closed(Closed(state.reason())));
         }
-        if state.outbox.len() + state.flushing >= self.env.write_buffer {
+        if self.is_full() {
             state.waiting_for_room = true;
             return Err(Refused::Full);
         }
         if let Frame::Pull { seq, waker } = kind {
             state.pending.insert(seq, waker.clone());
+            self.note_calls(&state);
         }
-        state.outbox.push(frame);
-        let driver = state.rouse();
+        self.push(&mut state, frame);
+        let driver = self.rouse(&state);
         drop(state);
         wake(driver);
         Ok(())
@@ -326,14 +337,15 @@ impl Shared {
         if state.phase == Phase::Ended {
             return;
         }
-        if state.outbox.len() + state.flushing >= self.env.write_buffer {
+        if self.is_full() {
+            state.over = true;
             state.forced += frame.len();
             if state.forced >= self.env.write_buffer.max(FORCED) {
                 self.choked.store(true, Ordering::Relaxed);
             }
         }
-        state.outbox.push(frame);
-        let driver = state.rouse();
+        self.push(&mut state, frame);
+        let driver = self.rouse(&state);
         drop(state);
         wake(driver);
     }
@@ -345,8 +357,7 @@ impl Shared {
         room.as_mut().enable();
         {
             let mut state = self.lock();
-            let full = state.outbox.len() + state.flushing >= self.env.write_buffer;
-            if !full || state.phase == Phase::Ended {
+            if !self.is_full() || state.phase == Phase::Ended {
                 return;
             }
             state.waiting_for_room = true;
@@ -359,10 +370,14 @@ impl Shared {
     pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Answer>, Closed> {
         let mut state = self.lock();
         match state.pending.poll(seq, waker) {
-            Progress::Answered(answer) => Ok(Some(answer)),
+            Progress::Answered(answer) => {
+                self.note_calls(&state);
+                Ok(Some(answer))
+            }
             Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
             Progress::Waiting => {
                 state.pending.forget(seq);
+                self.note_calls(&state);
                 let reason = if state.left {
                     Some(Reason::Left)
                 } else {
@@ -378,7 +393,8 @@ impl Shared {
     pub(crate) fn forget_pull(&self, seq: u64) {
         let mut state = self.lock();
         state.pending.forget(seq);
-        let driver = state.rouse_if_draining();
+        self.note_calls(&state);
+        let driver = self.rouse_if_draining(&state);
         drop(state);
         wake(driver);
     }
@@ -389,16 +405,15 @@ impl Shared {
         answers: &mut Vec<(u64, Answer)>,
         wakers: &mut Vec<Waker>,
     ) -> usize {
-        let count = answers.len();
-        let before = wakers.len();
+        let mut late = 0;
         let mut state = self.lock();
-        let pending = &mut state.pending;
-        wakers.extend(
-            answers
-                .drain(..)
-                .filter_map(|(seq, answer)| pending.answer(seq, answer)),
-        );
-        count - (wakers.len() - before)
+        for (seq, answer) in answers.drain(..) {
+            match state.pending.answer(seq, answer) {
+                Some(waker) => wakers.push(waker),
+                None => late += 1,
+            }
+        }
+        late
     }
 
     /// A handler starts, and counts as one that runs; if too many do already, or they hold too much, it is to be refused.
@@ -420,7 +435,7 @@ impl Shared {
         let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
         // Only a session on its way out waits for its handlers.
         if last && !self.is_open() {
-            let driver = self.lock().rouse_if_draining();
+            let driver = self.rouse_if_draining(&self.lock());
             wake(driver);
         }
     }
@@ -434,7 +449,7 @@ impl Shared {
         state.phase = Phase::Draining;
         self.open.store(false, Ordering::SeqCst);
         state.reason = Some(Box::new(reason));
-        let driver = state.rouse();
+        let driver = self.rouse(&state);
         drop(state);
         wake(driver);
         self.moved.notify_waiters();
@@ -456,9 +471,11 @@ impl Shared {
         state.reason.get_or_insert_with(|| Box::new(reason));
         let wakers = state.pending.wakers();
         if phase == Phase::Ended {
+            let queued = self.queued() - state.outbox.len();
+            self.queued.store(queued, Ordering::Relaxed);
             state.outbox.clear();
         }
-        let driver = state.rouse();
+        let driver = self.rouse(&state);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         wake(driver);
@@ -514,8 +531,7 @@ impl Shared {
     pub(crate) fn unfinished(&self) -> (usize, usize, usize) {
         let state = self.lock();
         let handlers = self.running.load(Ordering::SeqCst) as usize;
-        let unwritten = state.outbox.len() + state.flushing;
-        (handlers, state.pending.waiting(), unwritten)
+        (handlers, state.pending.waiting(), self.queued())
     }
 
     pub(super) fn waiting_pulls(&self) -> usize {
@@ -526,27 +542,53 @@ impl Shared {
     pub(super) fn entered_pulls(&self) -> usize {
         self.lock().pending.live()
     }
+
+    #[inline]
+    fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// As much waits to be written as may.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.queued() >= self.env.write_buffer
+    }
+
+    #[inline]
+    fn push(&self, state: &mut State, frame: &mut Parts) {
+        let queued = self.queued() + frame.len();
+        self.queued.store(queued, Ordering::Relaxed);
+        state.outbox.push(frame);
+    }
+
+    /// Pulls have been entered or taken out.
+    #[inline]
+    fn note_calls(&self, state: &State) {
+        let calls = state.pending.live() as u32;
+        self.calls.store(calls, Ordering::Relaxed);
+    }
+
+    /// The driver's waker, if it has to be woken.
+    #[inline]
+    fn rouse(&self, state: &State) -> Option<Waker> {
+        if self.awake.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.awake.store(true, Ordering::Relaxed);
+        state.driver.clone()
+    }
+
+    fn rouse_if_draining(&self, state: &State) -> Option<Waker> {
+        if state.phase == Phase::Open {
+            return None;
+        }
+        self.rouse(state)
+    }
 }
 
 impl State {
     fn reason(&self) -> Option<Reason> {
         self.reason.as_deref().cloned()
-    }
-
-    /// The driver's waker, if it has to be woken.
-    fn rouse(&mut self) -> Option<Waker> {
-        if self.awake {
-            return None;
-        }
-        self.awake = true;
-        self.driver.clone()
-    }
-
-    fn rouse_if_draining(&mut self) -> Option<Waker> {
-        if self.phase == Phase::Open {
-            return None;
-        }
-        self.rouse()
     }
 }
 

@@ -8,20 +8,6 @@ use super::{
 };
 use crate::socket::outbox::Flush;
 
-/// How a session is when a turn of the driver begins.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::session) struct TurnStart {
-    pub(in crate::session) phase: Phase,
-    /// Bytes that the outbox has room for.
-    pub(in crate::session) room: usize,
-    /// A burst has left more than an idle session would keep.
-    pub(in crate::session) grown: bool,
-    /// Pulls whose callers have not taken their replies yet, or have none.
-    pub(in crate::session) calls: usize,
-    /// More is worth waiting for than has gathered.
-    pub(in crate::session) gathers: bool,
-}
-
 /// What the driver has to write.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::session) enum Frames {
@@ -38,6 +24,8 @@ pub(in crate::session) enum Frames {
 pub(in crate::session) struct TurnEnd {
     /// The phase in which it began.
     pub(in crate::session) phase: Phase,
+    /// Bytes that were to be written and were not in the flush: replies of the turn itself.
+    pub(in crate::session) replies: usize,
     /// Bytes that were written.
     pub(in crate::session) written: usize,
     /// Nothing was read, for too much waits to be written.
@@ -74,39 +62,54 @@ struct Wrote {
     awaited: bool,
 }
 
+/// What there is to do after a turn.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::session) struct After {
+    pub(in crate::session) next: Next,
+    /// There may be read again after it could not.
+    pub(in crate::session) freed: bool,
+    /// A burst has left more than an idle session would keep.
+    pub(in crate::session) grown: bool,
+}
+
 impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox. What it has let gather is moved to the flush, which
-    /// is empty then, unless more is worth waiting for.
-    pub(in crate::session) fn driver_wakes(
-        &self,
-        waker: &Waker,
-        gathering: Option<&mut Gathering>,
-        flush: &mut Flush,
-    ) -> TurnStart {
-        let mut state = self.lock();
-        state.awake = true;
-        match &mut state.driver {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        let queued = state.outbox.len() + state.flushing;
-        let callers = state.callers();
-        let due = gathering.map(|gathering| !gathering.goes_on(callers));
-        if due == Some(true) {
-            state.take(flush);
-        }
-        TurnStart {
-            phase: state.phase,
-            room: self.env.write_buffer.saturating_sub(queued),
-            grown: state.pending.is_grown() || state.outbox.is_grown(),
-            calls: callers.calls,
-            gathers: due == Some(false),
+    /// The driver is at work, and finds by itself what is put into the outbox.
+    #[inline]
+    pub(in crate::session) fn turn_begins(&self) -> Phase {
+        self.awake.store(true, Ordering::Relaxed);
+        match self.is_open() {
+            true => Phase::Open,
+            false => self.phase(),
         }
     }
 
+    /// Pulls whose callers have not taken their replies yet, or have none.
+    #[inline]
+    pub(in crate::session) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed) as usize
+    }
+
+    /// Bytes that may still be queued.
+    #[inline]
+    pub(in crate::session) fn room(&self) -> usize {
+        self.env.write_buffer.saturating_sub(self.queued())
+    }
+
+    /// Whether more is worth waiting for than the driver has let gather. If not, that is moved to the flush, which is empty.
+    pub(in crate::session) fn gathers(&self, gathering: &mut Gathering, flush: &mut Flush) -> bool {
+        let mut state = self.lock();
+        let goes_on = gathering.goes_on(state.callers());
+        if !goes_on {
+            flush.take(&mut state.outbox);
+        }
+        goes_on
+    }
+
     /// The driver has nothing more to write or to wait for but the end of the other side.
-    pub(in crate::session) fn driver_rests(&self) {
-        self.lock().awake = false;
+    pub(in crate::session) fn driver_rests(&self, waker: &Waker) {
+        let mut state = self.lock();
+        state.know(waker);
+        self.awake.store(false, Ordering::Relaxed);
     }
 
     /// Says what to write, and moves what has gathered to the flush, which is empty. The `replies` of this turn come behind it; if
@@ -114,7 +117,24 @@ impl Shared {
     ///
     /// `several` callers have been woken in this turn. A `patient` driver lets more frames gather if more than one call is under
     /// way.
+    #[inline]
     pub(in crate::session) fn take_frames(
+        &self,
+        flush: &mut Flush,
+        replies: &mut Vec<u8>,
+        several: bool,
+        patient: bool,
+    ) -> Frames {
+        // What comes from now on is found when the turn ends.
+        let alone = !several && self.is_open() && self.queued() == 0;
+        if alone && (replies.is_empty() || !patient || self.under_way() <= 1) {
+            return Frames::Replies;
+        }
+        self.take_gathered(flush, replies, several, patient)
+    }
+
+    #[inline(never)]
+    fn take_gathered(
         &self,
         flush: &mut Flush,
         replies: &mut Vec<u8>,
@@ -128,23 +148,30 @@ impl Shared {
         let idle = state.outbox.is_empty();
         let nothing = idle && replies.is_empty();
         // Callers who have been woken and have not run yet will send again, as likely as not.
-        let under_way = || state.pending.live() + self.running.load(Ordering::Relaxed) as usize;
-        if several || patient && !nothing && under_way() > 1 {
-            state.outbox.push_copied(replies);
-            return Frames::Later(state.callers());
-        }
-        if idle {
-            state.flushing = replies.len();
+        let waits = several || patient && !nothing && self.under_way() > 1;
+        if idle && !waits {
             return Frames::Replies;
         }
+        let queued = self.queued() + replies.len();
+        self.queued.store(queued, Ordering::Relaxed);
         state.outbox.push_copied(replies);
-        state.take(flush);
+        if waits {
+            return Frames::Later(state.callers());
+        }
+        flush.take(&mut state.outbox);
         Frames::Flush
+    }
+
+    /// Calls in both directions.
+    #[inline]
+    fn under_way(&self) -> usize {
+        self.calls() + self.running.load(Ordering::Relaxed) as usize
     }
 
     /// As much as may wait to be written waits beyond that: the other side asks, and does not read what it is told. To be told
     /// more it has to read first. Replies of handlers do not count: two sides that send each other large ones would stop reading
     /// both, and neither would get its own out.
+    #[inline]
     pub(in crate::session) fn is_choked(&self) -> bool {
         self.choked.load(Ordering::Relaxed)
     }
@@ -152,37 +179,59 @@ impl Shared {
     /// So many bytes were written, which may make room for those who wait.
     pub(in crate::session) fn wrote(&self, bytes: usize, flush: &mut Flush) {
         let mut state = self.lock();
-        let wrote = self.settle(&mut state, bytes, flush);
+        let wrote = self.settle(&mut state, 0, bytes, flush);
         drop(state);
         if wrote.awaited {
             self.room.notify_waiters();
         }
     }
 
-    /// What the driver does when its turn ends, and whether it may read again after it could not. What was written may make room
-    /// for those who wait.
-    pub(in crate::session) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> (Next, bool) {
+    /// What the driver does when its turn ends. What was written may make room for those who wait.
+    pub(in crate::session) fn turn_ends(
+        &self,
+        turn: TurnEnd,
+        waker: &Waker,
+        flush: &mut Flush,
+    ) -> After {
         let mut state = self.lock();
-        let wrote = self.settle(&mut state, turn.written, flush);
+        let wrote = self.settle(&mut state, turn.replies, turn.written, flush);
         let freed = wrote.room && turn.choked;
-        let next = self.next(&mut state, turn, freed);
+        state.know(waker);
+        let after = After {
+            next: self.next(&mut state, turn, freed),
+            freed,
+            grown: state.pending.is_grown() || state.outbox.is_grown(),
+        };
         drop(state);
         if wrote.awaited {
             self.room.notify_waiters();
         }
-        (next, freed)
+        after
     }
 
-    fn settle(&self, state: &mut State, written: usize, flush: &mut Flush) -> Wrote {
+    /// `written` of what was queued, or of these further `replies`.
+    #[inline]
+    fn settle(
+        &self,
+        state: &mut State,
+        replies: usize,
+        written: usize,
+        flush: &mut Flush,
+    ) -> Wrote {
         let mut wrote = Wrote::default();
+        if replies != written {
+            let queued = self.queued() + replies - written;
+            self.queued.store(queued, Ordering::Relaxed);
+        }
         if written > 0 {
-            state.flushing -= written;
             flush.give_back(&mut state.outbox);
-            wrote.room = state.outbox.len() + state.flushing < self.env.write_buffer;
+            wrote.room = !self.is_full();
             if wrote.room {
                 wrote.awaited = mem::take(&mut state.waiting_for_room);
-                state.forced = 0;
-                self.choked.store(false, Ordering::Relaxed);
+                if mem::take(&mut state.over) {
+                    state.forced = 0;
+                    self.choked.store(false, Ordering::Relaxed);
+                }
             }
         }
         wrote
@@ -198,11 +247,11 @@ impl Shared {
         }
         // What came into the outbox meanwhile is written at once, if it can be. Who changed the phase meanwhile has woken nobody.
         let written_at_once = !state.outbox.is_empty() && !turn.blocked;
-        state.awake = turn.again || freed || written_at_once || state.phase != turn.phase;
-        match state.awake {
-            true => Next::GoOn,
-            false => Next::Rest,
+        if turn.again || freed || written_at_once || state.phase != turn.phase {
+            return Next::GoOn;
         }
+        self.awake.store(false, Ordering::Relaxed);
+        Next::Rest
     }
 
     /// Whether all that the present phase waits for is done, apart from writing.
@@ -223,10 +272,13 @@ impl Shared {
 }
 
 impl State {
-    /// Moves what has gathered to the flush, which is empty.
-    fn take(&mut self, flush: &mut Flush) {
-        flush.take(&mut self.outbox);
-        self.flushing = flush.len();
+    /// This is the driver's waker.
+    #[inline]
+    fn know(&mut self, waker: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
     }
 
     /// How far the callers are.
