@@ -1,6 +1,7 @@
 //! Protobuf messages as bodies.
 
-use prost::Message;
+use bytes::Bytes;
+use prost::{DecodeError, Message};
 
 use super::{Body, BodyKind, CodecError, CodecId, Codecs, Decode, Encode, Parts};
 
@@ -109,15 +110,26 @@ pub(super) fn read<M: Message + Default>(
     }
     match body.codec() {
         Some(CodecId::PROTOBUF) => match body.shared_payload(SHARE) {
-            Some(payload) => M::decode(payload),
+            Some(payload) => read_shared(payload),
             None => M::decode(&*body.inflate(limit)?),
         }
-        .map_err(|error| CodecError::decode(format!("protobuf: {error}"))),
+        .map_err(|error| unreadable(&error)),
         Some(other) => Err(refuse(other, codecs)),
         None => Err(CodecError::unknown(None)),
     }
 }
 
+#[inline(never)]
+fn read_shared<M: Message + Default>(payload: Bytes) -> Result<M, DecodeError> {
+    M::decode(payload)
+}
+
+#[cold]
+fn unreadable(error: &DecodeError) -> CodecError {
+    CodecError::decode(format!("protobuf: {error}"))
+}
+
+#[cold]
 fn refuse(codec: CodecId, codecs: &Codecs) -> CodecError {
     match codecs.name(codec) {
         Some(_) => CodecError::unsupported(codec, "this type, which is a protobuf message"),

@@ -50,7 +50,7 @@ impl Context {
             true => Some(surround(session, packet, body, extended)),
             false => None,
         };
-        let mut parts = SPARE.take().unwrap_or_default();
+        let mut parts = SPARE.take().unwrap_or_else(fresh);
         *parts = Some(Parts {
             session: session.clone(),
             body_codec: Body::new(body, 0).codec(),
@@ -250,6 +250,11 @@ impl Drop for Context {
             SPARE.set(Some(parts));
         }
     }
+}
+
+#[cold]
+fn fresh() -> Box<Option<Parts>> {
+    Box::default()
 }
 
 /// The header says more than that of an old peer can.

@@ -56,7 +56,10 @@ impl PullCtx {
         let header_codec = packet.header_codec;
         let context = Context::new(session, packet, body);
         Self {
-            asked: keep_uri.then(|| Box::new(context.header().uri.clone())),
+            asked: match keep_uri {
+                true => Some(uri_of(&context)),
+                false => None,
+            },
             header_codec,
             known_codec: known_codec(session, context.body_codec()),
             context,
@@ -223,6 +226,11 @@ impl PullCtx {
             }
         }
     }
+}
+
+#[cold]
+fn uri_of(context: &Context) -> Box<ByteString> {
+    Box::new(context.header().uri.clone())
 }
 
 impl Drop for PullCtx {

@@ -33,7 +33,7 @@ impl Protocol for Standard {
         };
         let header_length = widen(header_length);
         if header_length == 0 {
-            return Err(ProtocolError::malformed("header length 0"));
+            return Err(no_header());
         }
         let head = header_length.saturating_add(LENGTH);
         check(head, limits)?;
@@ -42,12 +42,10 @@ impl Protocol for Standard {
             return Ok(need(src, head));
         };
         let Some((&id, header_bytes)) = header_bytes.split_first() else {
-            return Err(ProtocolError::malformed("header length 0"));
+            return Err(no_header());
         };
         let Some(header_codec) = HeaderCodec::from_byte(id) else {
-            return Err(ProtocolError::malformed(format!(
-                "unknown header codec {id:#04x}"
-            )));
+            return Err(unknown_codec(id));
         };
         // A header that cannot be read is told at once: the body it announces may never come.
         let checked = || check_header(header_codec, header_bytes);
@@ -69,12 +67,7 @@ impl Protocol for Standard {
         let header_bytes = body.get(LENGTH + 1..head).unwrap_or_default();
         // Each with an end of its own, so that the packet is made where it is to be: it is too large to be moved about.
         match header_codec {
-            HeaderCodec::Json => {
-                let header = header::json::decode(header_bytes)?;
-                body.advance(whole_head);
-                let packet = Packet::read(header, header_codec, body, size);
-                Ok(Decoded::Packet(packet))
-            }
+            HeaderCodec::Json => with_json_header(body, head, size),
             HeaderCodec::Protobuf => {
                 let Some(header) = header::protobuf::read(header_bytes, &body) else {
                     return Err(header::protobuf::unreadable());
@@ -132,6 +125,14 @@ impl Protocol for Standard {
     }
 }
 
+#[inline(never)]
+fn with_json_header(mut body: Bytes, head: usize, size: usize) -> Result<Decoded, ProtocolError> {
+    let header = header::json::decode(body.get(LENGTH + 1..head).unwrap_or_default())?;
+    body.advance(head + LENGTH);
+    let packet = Packet::read(header, HeaderCodec::Json, body, size);
+    Ok(Decoded::Packet(packet))
+}
+
 /// Appends all that comes before the body, the length of which is left open.
 #[inline(always)]
 fn append_head(
@@ -158,18 +159,35 @@ fn patch(dst: &mut [u8], at: usize, len: usize) -> Result<(), EncodeError> {
 }
 
 #[cold]
+fn no_header() -> ProtocolError {
+    ProtocolError::malformed("header length 0")
+}
+
+#[cold]
+fn unknown_codec(id: u8) -> ProtocolError {
+    ProtocolError::malformed(format!("unknown header codec {id:#04x}"))
+}
+
+#[cold]
 fn check_header(codec: HeaderCodec, bytes: &[u8]) -> Result<(), ProtocolError> {
     let whole = Bytes::copy_from_slice(bytes);
     header::decode(codec, &whole, &whole).map(drop)
 }
 
+#[inline]
 fn check(size: usize, limits: &Limits) -> Result<(), ProtocolError> {
-    if size > limits.packet {
-        return Err(ProtocolError::over_limit(size as u64, limits.packet));
+    match size > limits.packet {
+        true => Err(too_large(size, limits)),
+        false => Ok(()),
     }
-    Ok(())
 }
 
+#[cold]
+fn too_large(size: usize, limits: &Limits) -> ProtocolError {
+    ProtocolError::over_limit(size as u64, limits.packet)
+}
+
+#[cold]
 fn need(src: &[u8], len: usize) -> Decoded {
     Decoded::NeedMore {
         bytes: len.saturating_sub(src.len()).max(1),

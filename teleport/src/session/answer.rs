@@ -44,6 +44,11 @@ impl Answer {
                 return Self::Small(Small { len, bytes });
             }
         }
+        Self::whole(packet)
+    }
+
+    #[inline(never)]
+    fn whole(packet: &mut Packet) -> Self {
         Self::Whole(Box::new(packet.take()))
     }
 

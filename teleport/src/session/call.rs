@@ -6,7 +6,7 @@ use super::{CallCtx, Session, scope::Scope, shared::Shared};
 use crate::{
     codec::{Choice, CodecId, Encode, encode_body},
     error::Error,
-    protocol::{Header, HeaderCodec, HeaderRef, Mark, Meta, PacketKind, Parts},
+    protocol::{EncodeError, Header, HeaderCodec, HeaderRef, Mark, Meta, PacketKind, Parts},
     status::Status,
 };
 
@@ -129,11 +129,14 @@ pub(super) fn encode(
     env.protocol
         .encode_parts(header, header_codec, &mut body, frame)
         .and_then(|()| env.limits.check_sent(frame.len()))
-        .map_err(|error| {
-            frame.clear();
-            Error::encode(head.action(), error)
-        })?;
+        .map_err(|error| unencoded(&head, frame, error))?;
     Ok(start)
+}
+
+#[cold]
+fn unencoded(head: &Head<'_>, frame: &mut Parts, error: EncodeError) -> Error {
+    frame.clear();
+    Error::encode(head.action(), error)
 }
 
 /// As [`encode`], with what plugins and logs want to see of it. Gives the arguments back.
@@ -175,10 +178,16 @@ fn in_millis(limit: Duration) -> u64 {
 }
 
 /// Says once, if it is to be said, that this side understands extensions.
+#[inline]
 pub(super) fn announce(shared: &Shared, meta: &mut Meta) {
     if shared.has_to_announce() {
-        meta.insert(ANNOUNCEMENT, "1");
+        say(meta);
     }
+}
+
+#[cold]
+fn say(meta: &mut Meta) {
+    meta.insert(ANNOUNCEMENT, "1");
 }
 
 /// The name says who it is that understands, the value since which version of the extensions.

@@ -9,6 +9,7 @@ use super::{
     Answer, Session, cancel,
     connection::Held,
     dispatch::BoxFuture,
+    reason::Closed,
     shared::{Frame, Refused},
 };
 use crate::{error::Error, protocol::Parts};
@@ -70,6 +71,14 @@ impl<'a> Exchange<'a> {
     /// Ready when the frame is handed over.
     #[inline]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.blocked {
+            None => Poll::Ready(Ok(())),
+            Some(_) => self.poll_blocked(cx),
+        }
+    }
+
+    #[cold]
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Some(blocked) = &mut self.blocked {
             ready!(blocked.room.as_mut().poll(cx));
             let mut frame = mem::take(&mut blocked.frame);
@@ -86,8 +95,7 @@ impl<'a> Exchange<'a> {
         let result = match self.session.shared().poll_pull(self.seq, cx.waker()) {
             Ok(None) => return Poll::Pending,
             Ok(Some(answer)) => Ok(answer),
-            Err(closed) if closed.before_call() => Err(Error::unsent("pull", closed)),
-            Err(closed) => Err(Error::closed("pull", Some(closed.into()))),
+            Err(closed) => Err(unanswered(closed)),
         };
         self.waiting = false;
         Poll::Ready(result)
@@ -111,6 +119,15 @@ impl<'a> Exchange<'a> {
     fn block(&mut self, frame: Parts) {
         let room = room(&self.session);
         self.blocked = Some(Box::new(Blocked { frame, room }));
+    }
+}
+
+/// The session has closed.
+#[cold]
+fn unanswered(closed: Closed) -> Error {
+    match closed.before_call() {
+        true => Error::unsent("pull", closed),
+        false => Error::closed("pull", Some(closed.into())),
     }
 }
 

@@ -40,7 +40,12 @@ impl Memory {
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         let held = self.held.load(Ordering::Relaxed);
-        held < OWN.min(self.limit) || (held < self.limit && !self.pool_is_used_up())
+        held < OWN.min(self.limit) || self.has_shared_room(held)
+    }
+
+    #[cold]
+    fn has_shared_room(&self, held: usize) -> bool {
+        held < self.limit && !self.pool_is_used_up()
     }
 
     /// Enough is held to take care.
@@ -68,7 +73,6 @@ impl Memory {
         self.settle();
     }
 
-    #[cold]
     fn pool_is_used_up(&self) -> bool {
         self.lease().pool().is_used_up()
     }

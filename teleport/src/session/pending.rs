@@ -101,7 +101,7 @@ impl Pending {
         match &mut slot.entry {
             None => self.poll_overtaken(seq, waker),
             Some(Entry::Waiting(known)) => {
-                known.clone_from(waker);
+                note(known, waker);
                 Progress::Waiting
             }
             Some(Entry::Answered(_)) => {
@@ -220,6 +220,7 @@ impl Pending {
         removed
     }
 
+    #[cold]
     fn resize(&mut self, len: usize) {
         let old = mem::take(&mut self.ring);
         self.ring = (0..len).map(|_| Slot::default()).collect();
@@ -232,6 +233,12 @@ impl Pending {
             self.place(seq, entry);
         }
     }
+}
+
+/// Somebody else waits now.
+#[inline(never)]
+fn note(known: &mut Waker, waker: &Waker) {
+    known.clone_from(waker);
 }
 
 #[cfg(test)]

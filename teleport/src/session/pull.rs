@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
 use super::{
-    Answer, CallCtx, Session,
+    Answer, CallCtx, Env, Session,
     call::{self, CallOptions, Head},
     connection::{Finder, Held, On, TRIES, Way},
     dispatch::{BoxFuture, Rejection, ReplyStage},
@@ -29,7 +29,7 @@ use crate::{
         probe::{DecodeAs, Plain},
     },
     error::Error,
-    protocol::{Header, HeaderCodec, Meta, PacketKind, Parts},
+    protocol::{Header, HeaderCodec, Meta, Packet, PacketKind, Parts},
     socket::scratch::with_scratch,
     status::Status,
 };
@@ -141,6 +141,12 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
         self.meta = from.meta.clone();
     }
 
+    /// Says where the call went.
+    #[cold]
+    fn placed(&self, error: Error) -> Error {
+        error.at(&self.uri, &self.peer())
+    }
+
     /// Where the call goes, as far as that is known.
     fn peer(&self) -> String {
         match &self.stage {
@@ -166,7 +172,10 @@ where
             Poll::Ready(result) => result,
             Poll::Pending => ready!(this.poll_limit(cx)),
         };
-        let result = result.map_err(|error| error.at(&this.uri, &this.peer()));
+        let result = match result {
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(this.placed(error)),
+        };
         this.stage = Stage::Done;
         Poll::Ready(result)
     }
@@ -204,25 +213,47 @@ where
                     }
                 }
                 Stage::Sent(exchange, spare) => {
-                    let result = ready!(exchange.poll_reply(cx))
-                        .and_then(|answer| decode_reply(exchange.session(), &answer, self.decode));
-                    match (result, spare.take()) {
-                        (Err(error), Some(args)) if error.is_unsent() => {
-                            self.stage = Stage::Start(exchange.held().on(), args);
-                        }
-                        (result, _) => return Poll::Ready(result),
+                    let result = match ready!(exchange.poll_reply(cx)) {
+                        Ok(answer) => decode_reply(exchange.session(), &answer, self.decode),
+                        Err(error) => Err(error),
+                    };
+                    match result {
+                        Err(error) if spare.is_some() && error.is_unsent() => self.start_again(),
+                        result => return Poll::Ready(result),
                     }
                 }
-                Stage::Hooked(on, future) => match ready!(future.as_mut().poll(cx)) {
-                    (Err(error), Some(args)) if error.is_unsent() => {
-                        self.stage = Stage::Start(*on, args);
+                Stage::Hooked(..) => {
+                    if let Some(result) = ready!(self.poll_hooked(cx)) {
+                        return Poll::Ready(result);
                     }
-                    (result, _) => return Poll::Ready(result),
-                },
-                Stage::Done => {
-                    return Poll::Ready(Err(Error::write("pull", "polled after its end")));
                 }
+                Stage::Done => return Poll::Ready(Err(after_the_end())),
             }
+        }
+    }
+
+    /// `None` if it is to be sent again on another session.
+    #[inline(never)]
+    fn poll_hooked(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, Error>>> {
+        let Stage::Hooked(on, future) = &mut self.stage else {
+            return Poll::Ready(None);
+        };
+        match ready!(future.as_mut().poll(cx)) {
+            (Err(error), Some(args)) if error.is_unsent() => {
+                self.stage = Stage::Start(*on, args);
+                Poll::Ready(None)
+            }
+            (result, _) => Poll::Ready(Some(result)),
+        }
+    }
+
+    /// The session has not taken the call.
+    #[cold]
+    fn start_again(&mut self) {
+        if let Stage::Sent(exchange, spare) = &mut self.stage
+            && let Some(args) = spare.take()
+        {
+            self.stage = Stage::Start(exchange.held().on(), args);
         }
     }
 
@@ -232,12 +263,19 @@ where
         if self.tries > 0 {
             return Ok(());
         }
-        call::inherit(&mut self.options, &mut self.meta, "pull").inspect_err(|error| {
-            if let Some(session) = session {
-                let seq = session.shared().next_pull();
-                call::tell_unmade(session, || self.header(seq), error);
-            }
-        })
+        let inherited = call::inherit(&mut self.options, &mut self.meta, "pull");
+        if let Err(error) = &inherited {
+            self.tell_unmade(session, error);
+        }
+        inherited
+    }
+
+    #[cold]
+    fn tell_unmade(&self, session: Option<&Session>, error: &Error) {
+        if let Some(session) = session {
+            let seq = session.shared().next_pull();
+            call::tell_unmade(session, || self.header(seq), error);
+        }
     }
 
     /// `true` if the frame was handed over, which notes the waker too.
@@ -252,18 +290,7 @@ where
         call::announce(session.shared(), &mut meta);
         let options = self.options_now();
         if session.shared().env.is_watched() {
-            let mut header = self.header(seq);
-            header.meta = meta;
-            let call = Hooked {
-                header,
-                options,
-                deadline: self.deadline(),
-                session,
-                again,
-            };
-            if let Some(args) = self.stage.take() {
-                self.stage = Stage::Hooked(on, Box::pin(call.run(args, self.decode)));
-            }
+            self.start_hooked(session, seq, meta, options);
             return Ok(false);
         }
         let (Stage::Start(_, args) | Stage::Finding(_, args, _)) = &self.stage else {
@@ -289,13 +316,36 @@ where
                 self.stage = Stage::Sent(exchange, spare);
                 Ok(waits)
             }
-            Err(error) if again && error.is_unsent() => {
-                if let Some(args) = self.stage.take() {
-                    self.stage = Stage::Start(on, args);
-                }
-                Ok(false)
-            }
-            Err(error) => Err(error),
+            Err(error) => self.not_sent(on, again, error),
+        }
+    }
+
+    /// Starts again if the session has not taken the call, and another may.
+    #[cold]
+    fn not_sent(&mut self, on: On<'a>, again: bool, error: Error) -> Result<bool, Error> {
+        if !(again && error.is_unsent()) {
+            return Err(error);
+        }
+        if let Some(args) = self.stage.take() {
+            self.stage = Stage::Start(on, args);
+        }
+        Ok(false)
+    }
+
+    #[inline(never)]
+    fn start_hooked(&mut self, session: Held<'a>, seq: u64, meta: Meta, options: CallOptions) {
+        let on = session.on();
+        let mut header = self.header(seq);
+        header.meta = meta;
+        let call = Hooked {
+            header,
+            options,
+            deadline: self.deadline(),
+            again: self.may_try_again(on),
+            session,
+        };
+        if let Some(args) = self.stage.take() {
+            self.stage = Stage::Hooked(on, Box::pin(call.run(args, self.decode)));
         }
     }
 
@@ -303,7 +353,7 @@ where
     fn options_now(&self) -> CallOptions {
         let mut options = self.options;
         if let Some(limit) = &self.limit {
-            options.timeout = Some(limit.deadline().saturating_duration_since(Instant::now()));
+            options.timeout = Some(time_left(limit));
         }
         options
     }
@@ -360,6 +410,16 @@ impl<A, R, D> fmt::Debug for Pull<'_, A, R, D> {
     }
 }
 
+#[inline(never)]
+fn time_left(limit: &Sleep) -> Duration {
+    limit.deadline().saturating_duration_since(Instant::now())
+}
+
+#[cold]
+fn after_the_end() -> Error {
+    Error::write("pull", "polled after its end")
+}
+
 /// Only 200 is success, whatever body comes with another code.
 fn decode_reply<R>(
     session: &Session,
@@ -368,17 +428,22 @@ fn decode_reply<R>(
 ) -> Result<R, Error> {
     let env = &session.shared().env;
     if let Some(packet) = answer.failure() {
-        let header = &packet.header;
-        if farewell::find(header).is_some() {
-            return Err(Error::unsent("pull", Reason::Left));
-        }
-        let status = Status::new(header.status_code, header.status.clone());
-        let status = status.with_reply_body(&packet.body(), env.limits.inflated);
-        return Err(Error::remote("pull", status));
+        return Err(failure(env, packet));
     }
     decode
         .decode(&answer.body(), &env.codecs, env.limits.inflated)
         .map_err(|error| Error::decode("pull", error))
+}
+
+#[cold]
+fn failure(env: &Env, packet: &Packet) -> Error {
+    let header = &packet.header;
+    if farewell::find(header).is_some() {
+        return Error::unsent("pull", Reason::Left);
+    }
+    let status = Status::new(header.status_code, header.status.clone());
+    let status = status.with_reply_body(&packet.body(), env.limits.inflated);
+    Error::remote("pull", status)
 }
 
 /// A pull that plugins or logs look at.

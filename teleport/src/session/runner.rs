@@ -89,8 +89,6 @@ impl Pace {
 /// allocation (the box of another one is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
 pub(crate) struct Runner<'a> {
-    /// The box that the last handler has run in, for the next one of its size.
-    place: Option<Place>,
     /// When the turn's first packet was there.
     began: Option<Instant>,
     /// When the last handler, or the reading before it, ended.
@@ -119,7 +117,6 @@ const TASK: usize = 1024;
 impl<'a> Runner<'a> {
     pub(crate) fn new(memory: &'a Arc<Memory>, pinned: Pinned) -> Self {
         Self {
-            place: None,
             began: None,
             mark: None,
             spent: Duration::ZERO,
@@ -131,9 +128,6 @@ impl<'a> Runner<'a> {
 
     /// For the next turn.
     pub(crate) fn into_pinned(self) -> Pinned {
-        if let Some(place) = self.place {
-            place.keep();
-        }
         self.pinned
     }
 
@@ -184,22 +178,9 @@ impl<'a> Runner<'a> {
         F: Future<Output = ()> + Send + 'static,
     {
         if pace.is_slow() {
-            self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
-            return;
+            return self.run_aside(pace, future);
         }
-        let layout = Layout::new::<F>();
-        let place = match &mut self.place {
-            Some(place) if place.layout == layout => {
-                place.future.set(future);
-                place
-            }
-            other => {
-                if let Some(last) = other.take() {
-                    last.keep();
-                }
-                other.insert(Place::take(layout, future))
-            }
-        };
+        let mut place = Place::take(future);
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
 
@@ -209,17 +190,19 @@ impl<'a> Runner<'a> {
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                if let Some(place) = self.place.take() {
-                    self.spawn(pace, layout.size(), place.future);
-                }
-            }
-            Err(panic) => {
-                self.place = None;
-                log_panic(panic.as_ref());
-            }
+            Ok(Poll::Ready(())) => place.keep(),
+            Ok(Poll::Pending) => self.spawn(pace, place.layout.size(), place.future),
+            Err(panic) => log_panic(panic.as_ref()),
         }
+    }
+
+    /// Runs a handler that is likely to take long in a task.
+    #[inline(never)]
+    fn run_aside<F>(&mut self, pace: &Arc<Pace>, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
     }
 
     /// Moves a handler of so many bytes to a task of its own. From now on what it holds is counted.
@@ -265,19 +248,28 @@ const LARGEST_KEPT: usize = 4 * 1024;
 
 impl Place {
     /// Puts a handler into a box that is kept for its size, or into a new one.
-    fn take<F>(layout: Layout, future: F) -> Self
+    #[inline]
+    fn take<F>(future: F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        match Self::kept(layout) {
+        match Self::kept(Layout::new::<F>()) {
             Some(mut place) => {
                 place.future.set(future);
                 place
             }
-            None => Self {
-                layout,
-                future: ReusableBoxFuture::new(future),
-            },
+            None => Self::new(future),
+        }
+    }
+
+    #[cold]
+    fn new<F>(future: F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            layout: Layout::new::<F>(),
+            future: ReusableBoxFuture::new(future),
         }
     }
 
@@ -286,12 +278,15 @@ impl Place {
             let mut kept = kept.try_borrow_mut().ok()?;
             match kept.last() {
                 Some(last) if last.layout == layout => kept.pop(),
-                _ => {
-                    let known = kept.iter().position(|place| place.layout == layout)?;
-                    Some(kept.remove(known))
-                }
+                _ => Self::search(&mut kept, layout),
             }
         })
+    }
+
+    #[cold]
+    fn search(kept: &mut Vec<Self>, layout: Layout) -> Option<Self> {
+        let known = kept.iter().position(|place| place.layout == layout)?;
+        Some(kept.remove(known))
     }
 
     fn keep(self) {

@@ -72,7 +72,7 @@ impl Replies {
 /// Begins the turn of a session, in which [`append`] gathers replies until they are [taken](Gathers::take).
 #[inline]
 pub(super) fn gather(shared: &Shared) -> Gathers {
-    let outer = SESSION.replace(ptr::from_ref(shared));
+    let outer = SESSION.with(|session| session.replace(ptr::from_ref(shared)));
     let outer = (!outer.is_null()).then(|| Outer::set_aside(outer));
     REPLIES.with(|replies| {
         if let Ok(mut replies) = replies.try_borrow_mut() {
@@ -98,7 +98,7 @@ impl Gathers {
     }
 
     /// The replies that were not handed over. The turn is over.
-    #[inline]
+    #[inline(never)]
     pub(super) fn take(self) -> Vec<u8> {
         REPLIES.with(|replies| match replies.try_borrow_mut() {
             Ok(mut replies) if replies.whole > 0 => {
@@ -113,7 +113,7 @@ impl Gathers {
 impl Drop for Gathers {
     #[inline]
     fn drop(&mut self) {
-        SESSION.set(ptr::null());
+        SESSION.with(|session| session.set(ptr::null()));
         if let Some(outer) = self.outer.take() {
             outer.come_back();
         }
@@ -140,7 +140,7 @@ impl Outer {
 
     #[cold]
     fn come_back(self: Box<Self>) {
-        SESSION.set(self.session);
+        SESSION.with(|session| session.set(self.session));
         REPLIES.with(|replies| {
             if let Ok(mut replies) = replies.try_borrow_mut() {
                 *replies = self.replies;
@@ -151,8 +151,15 @@ impl Outer {
 
 /// Keeps the buffer of replies that are written, for the next turn of this thread.
 #[inline]
-pub(super) fn keep(mut buffer: Vec<u8>) {
-    if buffer.capacity() == 0 || buffer.capacity() > scratch::KEEP {
+pub(super) fn keep(buffer: Vec<u8>) {
+    if buffer.capacity() > 0 {
+        keep_now(buffer);
+    }
+}
+
+#[inline(never)]
+fn keep_now(mut buffer: Vec<u8>) {
+    if buffer.capacity() > scratch::KEEP {
         return;
     }
     buffer.clear();
@@ -235,5 +242,5 @@ fn hand_over_now(shared: &Shared) {
 
 #[inline]
 fn is_turn_of(shared: &Shared) -> bool {
-    ptr::eq(SESSION.get(), shared)
+    SESSION.with(|session| ptr::eq(session.get(), shared))
 }

@@ -144,11 +144,17 @@ impl Inbox {
         protocol: &dyn Protocol,
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
-        let rare = self.rare.as_mut();
-        match rare.and_then(|rare| rare.put_back.pop_front()) {
-            Some(packet) => Ok(Decoded::Packet(packet)),
-            None => protocol.decode(&mut self.buffer, limits),
+        if self.has_put_back()
+            && let Some(packet) = self.pop_put_back()
+        {
+            return Ok(Decoded::Packet(packet));
         }
+        protocol.decode(&mut self.buffer, limits)
+    }
+
+    #[cold]
+    fn pop_put_back(&mut self) -> Option<Packet> {
+        self.rare().put_back.pop_front()
     }
 
     /// Notes that so many bytes are missing.

@@ -68,6 +68,7 @@ const SLICES: usize = 16;
 
 impl Outbox {
     /// Appends one encoded frame. `frame` is left empty, with its memory where that is useful.
+    #[inline]
     pub(crate) fn push(&mut self, frame: &mut Parts) {
         if frame.has_shared() {
             self.push_shared(frame);
@@ -81,21 +82,27 @@ impl Outbox {
         if frame.len() < LARGE {
             self.tail.extend_from_slice(frame);
         } else {
-            let front = self.close_tail();
-            let spare = front.spares.pop();
-            // A buffer much larger than the frame would count for less than it takes.
-            let chunk = if frame.capacity() / 2 > frame.len() {
-                let mut chunk = spare.unwrap_or_default();
-                chunk.extend_from_slice(frame);
-                chunk
-            } else {
-                mem::replace(frame, spare.unwrap_or_default())
-            };
-            front.push(Chunk::Own(chunk));
+            self.push_large(frame);
         }
         frame.clear();
     }
 
+    #[inline(never)]
+    fn push_large(&mut self, frame: &mut Vec<u8>) {
+        let front = self.close_tail();
+        let spare = front.spares.pop();
+        // A buffer much larger than the frame would count for less than it takes.
+        let chunk = if frame.capacity() / 2 > frame.len() {
+            let mut chunk = spare.unwrap_or_default();
+            chunk.extend_from_slice(frame);
+            chunk
+        } else {
+            mem::replace(frame, spare.unwrap_or_default())
+        };
+        front.push(Chunk::Own(chunk));
+    }
+
+    #[inline(never)]
     fn push_shared(&mut self, frame: &mut Parts) {
         let shared = frame.take_shared();
         let copied = frame.copied();
@@ -217,10 +224,12 @@ impl Flush {
         written: &mut usize,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let result = match self.slices(&mut slices) {
-                [single] => Pin::new(&mut *writer).poll_write(cx, single),
-                several => Pin::new(&mut *writer).poll_write_vectored(cx, several),
+            let result = match &self.outbox.front {
+                None => {
+                    let tail = self.outbox.tail.get(self.written..).unwrap_or_default();
+                    Pin::new(&mut *writer).poll_write(cx, tail)
+                }
+                Some(_) => self.poll_write_chunks(cx, writer),
             };
             let count = ready!(result)?;
             if count == 0 {
@@ -230,6 +239,19 @@ impl Flush {
             self.advance(count);
         }
         Poll::Ready(Ok(()))
+    }
+
+    #[inline(never)]
+    fn poll_write_chunks<W: AsyncWrite + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        match self.slices(&mut slices) {
+            [single] => Pin::new(writer).poll_write(cx, single),
+            several => Pin::new(writer).poll_write_vectored(cx, several),
+        }
     }
 
     /// Writes these bytes, which are not of the flush; it must be empty, and takes over those that the stream does not take.
@@ -250,12 +272,17 @@ impl Flush {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.outbox.tail.extend_from_slice(bytes);
+                    self.take_rest(bytes);
                     return Poll::Pending;
                 }
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    #[cold]
+    fn take_rest(&mut self, bytes: &[u8]) {
+        self.outbox.tail.extend_from_slice(bytes);
     }
 
     /// What comes next, as far as there is room for it.
@@ -276,10 +303,22 @@ impl Flush {
 
     fn advance(&mut self, count: usize) {
         self.written += count;
+        if self.outbox.front.is_some() && !self.advance_front() {
+            return;
+        }
+        if self.written == self.outbox.tail.len() {
+            self.outbox.tail.clear();
+            self.written = 0;
+        }
+    }
+
+    /// `true` if all chunks are written.
+    #[inline(never)]
+    fn advance_front(&mut self) -> bool {
         if let Some(front) = &mut self.outbox.front {
             while let Some(chunk) = front.chunks.front() {
                 if self.written < chunk.len() {
-                    return;
+                    return false;
                 }
                 self.written -= chunk.len();
                 front.bytes -= chunk.len();
@@ -288,10 +327,7 @@ impl Flush {
                 }
             }
         }
-        if self.written == self.outbox.tail.len() {
-            self.outbox.tail.clear();
-            self.written = 0;
-        }
+        true
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::codec::{replace_lone_surrogates, write_json_string};
 
 /// Members in the order of the specification, zero values left out.
+#[inline(never)]
 pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     let mut members = Members { out, first: true };
     members.number("seq", header.seq.into());

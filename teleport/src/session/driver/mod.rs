@@ -5,7 +5,7 @@ mod wake;
 mod watch;
 
 use std::{
-    mem,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -142,20 +142,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Poll::Ready(());
         }
         let put_off = self.put_off.is_some();
-        if let Some(gathering) = &mut self.put_off {
-            if shared.gathers(gathering, &mut self.flush) {
-                match gathering.together {
-                    true => wake::put_off(cx.waker()),
-                    false => cx.waker().wake_by_ref(),
-                }
-                return Poll::Pending;
-            }
-            self.put_off = None;
-            if !self.flush.is_empty() {
-                // Before more is read: the other side may have nothing to do.
-                let written = self.write(shared, &[], cx);
-                shared.wrote(written, &mut self.flush);
-            }
+        if put_off && self.gathers(shared, cx) {
+            return Poll::Pending;
         }
         let mut turn = Turn::new(session, mem::take(&mut self.pinned));
         let again = if self.parting {
@@ -175,16 +163,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.pinned = runner.into_pinned();
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
         let patient = !served && !self.choked;
-        let frames = if self.flush.is_empty() {
-            shared.take_frames(&mut self.flush, &mut replies, patient && woken > 1, patient)
-        } else {
-            if !replies.is_empty() {
-                let mut frames = Parts::from(mem::take(&mut replies));
-                shared.enqueue_at_any_rate(&mut frames);
-                replies = frames.into_copied();
+        let several = patient && woken > 1;
+        let frames = match self.flush.is_empty() {
+            true => shared.take_frames(&mut self.flush, &mut replies, several, patient),
+            false => {
+                queue(shared, &mut replies);
+                Frames::Flush
             }
-            Frames::Flush
         };
+
         let mut direct = 0;
         let written = match frames {
             Frames::Later(callers) => {
@@ -219,10 +206,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         let after = shared.turn_ends(turn, cx.waker(), &mut self.flush);
         if after.freed {
-            self.choked = false;
-            // That nothing was read for a while was this side's doing.
-            self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
-            self.fresh = true;
+            self.unchoke();
         }
         self.tick(shared, now, after.grown, cx);
         match after.next {
@@ -239,7 +223,38 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Poll::Pending
     }
 
+    /// Whether the writing is put off still. If not, what has gathered is written before more is read: the other side may have
+    /// nothing to do.
+    #[inline(never)]
+    fn gathers(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        if let Some(gathering) = &mut self.put_off
+            && shared.gathers(gathering, &mut self.flush)
+        {
+            match gathering.together {
+                true => wake::put_off(cx.waker()),
+                false => cx.waker().wake_by_ref(),
+            }
+            return true;
+        }
+        self.put_off = None;
+        if !self.flush.is_empty() {
+            let written = self.write(shared, &[], cx);
+            shared.wrote(written, &mut self.flush);
+        }
+        false
+    }
+
+    /// There may be read again.
+    #[cold]
+    fn unchoke(&mut self) {
+        self.choked = false;
+        // That nothing was read for a while was this side's doing.
+        self.begun = self.begun.map(|(_, had)| (Instant::now(), had));
+        self.fresh = true;
+    }
+
     /// Says that what the other side has sent and got no reply to was not taken. `false` if there is nobody to tell.
+    #[cold]
     fn take_leave(&mut self, shared: &Shared, phase: Phase) -> bool {
         self.parting = true;
         self.reading = false;
@@ -248,6 +263,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Reads what is not taken any more: if the other side takes leave as well, and both did nothing but write, neither would get
     /// its words out. `true` if there may be more.
+    #[cold]
     fn discard(&mut self, cx: &mut Context<'_>) -> bool {
         let mut rest = [0; 1024];
         for _ in 0..READS {
@@ -285,6 +301,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// The peer broke the rules: what runs may still reply, then the connection is closed.
+    #[cold]
     fn stop_reading(&mut self, shared: &Shared, reason: Reason) {
         self.reading = false;
         shared.end(Phase::Finishing, reason);
@@ -303,17 +320,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         };
         if written > 0 {
             self.sent = true;
-            self.stalled = self.stalled.and_then(|(since, taken)| {
-                let taken = taken + written;
-                (taken < PROGRESS).then_some((since, taken))
-            });
+            if self.stalled.is_some() {
+                self.progress(written);
+            }
         }
         match result {
             Poll::Ready(Ok(())) => self.flush_stream(shared, cx),
-            Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
+            Poll::Ready(Err(error)) => fail(shared, error),
             Poll::Pending => self.stall(),
         }
         written
+    }
+
+    /// The stream that was full has taken so many bytes.
+    #[cold]
+    fn progress(&mut self, written: usize) {
+        self.stalled = self.stalled.and_then(|(since, taken)| {
+            let taken = taken + written;
+            (taken < PROGRESS).then_some((since, taken))
+        });
     }
 
     fn flush_stream(&mut self, shared: &Shared, cx: &mut Context<'_>) {
@@ -322,7 +347,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.unflushed = false;
                 self.stalled = None;
             }
-            Poll::Ready(Err(error)) => shared.end(Phase::Ended, Reason::Io(Arc::new(error))),
+            Poll::Ready(Err(error)) => fail(shared, error),
             Poll::Pending => {
                 self.unflushed = true;
                 self.stall();
@@ -330,6 +355,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         }
     }
 
+    #[cold]
     fn stall(&mut self) {
         self.fresh |= self.stalled.is_none();
         self.stalled.get_or_insert_with(|| (Instant::now(), 0));
@@ -340,6 +366,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         self.flush.trim();
         shared.trim();
     }
+}
+
+/// The stream does not take all that there is: replies come behind that.
+#[cold]
+fn queue(shared: &Shared, replies: &mut Vec<u8>) {
+    if !replies.is_empty() {
+        let mut frames = Parts::from(mem::take(replies));
+        shared.enqueue_at_any_rate(&mut frames);
+        *replies = frames.into_copied();
+    }
+}
+
+/// The stream is broken.
+#[cold]
+fn fail(shared: &Shared, error: io::Error) {
+    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
 }
 
 fn log_end(session: &Session, reason: Option<&Reason>) {

@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    mem,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -15,18 +14,18 @@ use tokio::{
 
 use super::{
     super::{
-        Answer, Phase, Runner, Session,
+        Answer, Phase, Runner, Session, Shared,
         dispatch::BoxFuture,
         farewell::{self, Farewell},
         reason::Reason,
         runner::{Pinned, aside},
         turn::{self, Gathers},
     },
-    Driver,
+    Driver, fail,
     wake::{self, TOGETHER},
 };
 use crate::{
-    protocol::{Decoded, Packet, PacketKind},
+    protocol::{Decoded, Packet, PacketKind, ProtocolError},
     status::Status,
 };
 
@@ -72,12 +71,14 @@ pub(super) struct Turn<'a> {
     calls: usize,
     /// They were woken together, and the task itself behind them.
     pub(super) together: bool,
-    /// It has done enough: it has gone on for long, though not in handlers, or woken as many callers as it may.
+    /// It has done enough: it has gone on for long, though not in handlers, or taken in as many replies as it may.
     over: bool,
     /// Plugins or logs want to see replies whole.
     whole_answers: bool,
     /// Replies that were read and not yet handed on.
-    answers: Answers,
+    answers: Option<Box<Answers>>,
+    /// Replies that were read.
+    read: usize,
 }
 
 /// Replies, by the number of their pulls, and room for the wakers of those who wait for them.
@@ -89,7 +90,7 @@ struct Answers {
 
 thread_local! {
     /// For the next answers: of all connections, so that one which is seldom used need not fetch its own from memory.
-    static SPARE: Cell<Option<Answers>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<Answers>>> = const { Cell::new(None) };
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
@@ -113,10 +114,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             match self.inbox.poll_read(cx, &mut self.io) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => {
-                    let foreign = self.inbox.foreign();
-                    let reason =
-                        foreign.map_or(Reason::Peer, |error| Reason::Protocol(error.into()));
-                    self.stop_reading(shared, reason);
+                    self.end_of_stream(shared);
                     return false;
                 }
                 Poll::Ready(Ok(_)) => {
@@ -128,12 +126,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.reading = false;
-                    shared.end(Phase::Ended, Reason::Io(Arc::new(error)));
+                    fail(shared, error);
                     return false;
                 }
             }
         }
         self.dispatch(turn, cx)
+    }
+
+    #[cold]
+    fn end_of_stream(&mut self, shared: &Shared) {
+        let foreign = self.inbox.foreign();
+        let reason = foreign.map_or(Reason::Peer, |error| Reason::Protocol(error.into()));
+        self.stop_reading(shared, reason);
     }
 
     /// Dispatches the packets that are whole. `false` if the session is at its end.
@@ -158,14 +163,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
             let long = packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN;
-            if long || turn.woken + turn.answers.replies.len() >= turn.most {
+            if long || turn.read >= turn.most {
                 turn.over = true;
                 return true;
             }
-            match self.pass_gate(turn.session, cx) {
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => return false,
-                Poll::Pending => return true,
+            if !matches!(self.gate, Gate::Absent) {
+                match self.pass_gate(turn.session, cx) {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return false,
+                    Poll::Pending => return true,
+                }
             }
             if !self.inbox.is_ready() {
                 return true;
@@ -179,8 +186,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 }
                 Err(_) => {
                     if let Err(error) = decoded {
-                        let error = self.inbox.foreign().unwrap_or(error);
-                        self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
+                        self.give_up(shared, error);
                     }
                     return false;
                 }
@@ -197,7 +203,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         true
     }
 
+    /// What came is no packet.
+    #[cold]
+    fn give_up(&mut self, shared: &Shared, error: ProtocolError) {
+        let error = self.inbox.foreign().unwrap_or(error);
+        self.stop_reading(shared, Reason::Protocol(Arc::new(error)));
+    }
+
     /// Lets plugins do what they do before a header is read. `false` if they end the session.
+    #[inline(never)]
     fn pass_gate(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
         if let Gate::Closed = self.gate {
             let gate = session.shared().env.dispatch.before_header(session);
@@ -218,19 +232,32 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         Poll::Ready(true)
     }
 
+    /// The other side takes its leave. `true` if it has said all that it had to say.
+    #[cold]
+    fn ends_with(&mut self, turn: &mut Turn<'_>, farewell: Farewell, cx: &Context<'_>) -> bool {
+        let shared = turn.session.shared();
+        match farewell {
+            Farewell::One => {
+                shared.drain(Reason::Peer);
+                false
+            }
+            Farewell::All => {
+                // What came before it still counts.
+                turn.hand_on_answers(cx);
+                self.stop_reading(shared, Reason::Left);
+                true
+            }
+        }
+    }
+
     fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet, cx: &Context<'_>) -> bool {
         let shared = turn.session.shared();
         match packet.header.kind {
             PacketKind::Reply => {
-                match farewell::find(&packet.header) {
-                    None => {}
-                    Some(Farewell::One) => _ = shared.drain(Reason::Peer),
-                    Some(Farewell::All) => {
-                        // What came before it still counts.
-                        turn.hand_on_answers(cx);
-                        self.stop_reading(shared, Reason::Left);
-                        return false;
-                    }
+                if let Some(farewell) = farewell::find(&packet.header)
+                    && self.ends_with(turn, farewell, cx)
+                {
+                    return false;
                 }
                 let seq = packet.header.seq;
                 if self
@@ -241,10 +268,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return true;
                 }
                 let answer = Answer::new(packet, turn.whole_answers);
-                if turn.answers.replies.capacity() == 0 {
-                    turn.answers = SPARE.take().unwrap_or_default();
-                }
-                turn.answers.replies.push((seq, answer));
+                let answers = turn.answers.get_or_insert_with(Answers::take);
+                answers.replies.push((seq, answer));
+                turn.read += 1;
             }
             PacketKind::Pull | PacketKind::Push => {
                 turn.gathers.get_or_insert_with(|| turn::gather(shared));
@@ -269,6 +295,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 }
 
+impl Answers {
+    fn take() -> Box<Self> {
+        SPARE.take().unwrap_or_default()
+    }
+}
+
 impl<'a> Turn<'a> {
     pub(super) fn new(session: &'a Session, pinned: Pinned) -> Self {
         let shared = session.shared();
@@ -283,11 +315,13 @@ impl<'a> Turn<'a> {
             together: false,
             over: false,
             whole_answers: false,
-            answers: Answers::default(),
+            answers: None,
+            read: 0,
         }
     }
 
     /// Bytes that packets were answered with.
+    #[inline]
     fn replied(&self) -> usize {
         self.gathers.as_ref().map_or(0, Gathers::len)
     }
@@ -301,11 +335,10 @@ impl<'a> Turn<'a> {
 
     /// All at once: one locking, and callers on other threads start only when all are there.
     fn hand_on_answers(&mut self, cx: &Context<'_>) {
-        if self.answers.replies.is_empty() {
+        let Some(mut answers) = self.answers.take() else {
             return;
-        }
-        let mut answers = mem::take(&mut self.answers);
-        let Answers { replies, wakers } = &mut answers;
+        };
+        let Answers { replies, wakers } = &mut *answers;
         let late = self.session.shared().answer(replies, wakers);
         self.woken += wakers.len();
         // If these are all, the other side has nothing to do until one of them calls again: the sooner the better.

@@ -37,19 +37,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if !(due || heard || received || sent && grown) {
             return;
         }
-        let mut now = looked.unwrap_or_else(Instant::now);
+        let now = looked.unwrap_or_else(Instant::now);
         if received {
             self.begun = None;
             self.last_received = now;
         }
         if heard {
             shared.note_heard(now);
-            self.look_at_packet(now);
+            if self.begun.is_some() || self.inbox.begun() > 0 {
+                self.look_at_packet(now);
+            }
         }
         if grown && (received || sent) {
             self.fresh |= self.last_busy.is_none();
             self.last_busy = Some(now);
         }
+        if self.pulse.is_some() {
+            self.note_signs(now, heard, sent);
+        }
+        let fresh = mem::take(&mut self.fresh);
+        if due || fresh {
+            self.watch(shared, now, cx);
+        }
+    }
+
+    /// Both sides have shown that they live, or one of them.
+    #[inline(never)]
+    fn note_signs(&mut self, now: Instant, heard: bool, sent: bool) {
         if let Some(pulse) = &mut self.pulse {
             if heard {
                 pulse.heard(now);
@@ -58,10 +72,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 pulse.spoke(now);
             }
         }
-        let fresh = mem::take(&mut self.fresh);
-        if !due && !fresh {
-            return;
-        }
+    }
+
+    /// Looks at all limits, and sets the timer.
+    #[inline(never)]
+    fn watch(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
         while let Some(due) = self.check_limits(shared, now) {
             match &mut self.timer {
                 Some(timer) if timer.deadline() <= due && now < timer.deadline() => return,
@@ -80,7 +95,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Bytes have come: of a packet that is not whole, or of another one by now.
-    #[inline]
+    #[inline(never)]
     fn look_at_packet(&mut self, now: Instant) {
         let here = self.inbox.begun();
         if self

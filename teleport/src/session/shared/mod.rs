@@ -313,7 +313,7 @@ impl Shared {
         };
         let pushes_after_close = matches!(kind, Frame::Push) && state.phase == Phase::Draining;
         if state.phase > last || pushes_after_close {
-            return Err(Refused::Closed(Closed(state.reason())));
+            return Err(state.refused());
         }
         if self.is_full() {
             state.waiting_for_room = true;
@@ -375,18 +375,20 @@ impl Shared {
                 Ok(Some(answer))
             }
             Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
-            Progress::Waiting => {
-                state.pending.forget(seq);
-                self.note_calls(&state);
-                let reason = if state.left {
-                    Some(Reason::Left)
-                } else {
-                    state.reason()
-                };
-                Err(Closed(reason))
-            }
+            Progress::Waiting => Err(self.unanswered(&mut state, seq)),
             Progress::Unknown => Err(Closed(state.reason())),
         }
+    }
+
+    /// Forgets a pull to which no reply will come, and says why.
+    #[cold]
+    fn unanswered(&self, state: &mut State, seq: u64) -> Closed {
+        state.pending.forget(seq);
+        self.note_calls(state);
+        Closed(match state.left {
+            true => Some(Reason::Left),
+            false => state.reason(),
+        })
     }
 
     /// The caller of a pull has gone away.
@@ -587,6 +589,12 @@ impl Shared {
 }
 
 impl State {
+    #[cold]
+    fn refused(&self) -> Refused {
+        Refused::Closed(Closed(self.reason()))
+    }
+
+    #[cold]
     fn reason(&self) -> Option<Reason> {
         self.reason.as_deref().cloned()
     }
