@@ -5,6 +5,7 @@
 pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -13,6 +14,7 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -20,6 +22,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Four bytes, big endian.
+    #[inline]
     pub(super) fn u32(&mut self) -> Option<u32> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
@@ -37,6 +40,7 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Option<u64> {
         let bits = |byte: u8| u64::from(byte & 0x7f);
         // Status codes, and the sequence numbers of the first two million calls.
@@ -51,9 +55,14 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+        self.any_varint()
+    }
+
+    #[inline(never)]
+    fn any_varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for (index, &byte) in self.0.iter().take(10).enumerate() {
-            value |= bits(byte) << (7 * index);
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 self.0 = self.0.get(index + 1..)?;
                 return Some(value);

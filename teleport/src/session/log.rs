@@ -7,7 +7,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
-use tracing::{Level, Span, field::Empty};
+use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 #[cfg(feature = "otel")]
 use super::trace;
@@ -70,7 +70,13 @@ impl CallLog {
     }
 }
 
+#[inline]
 fn is_heard() -> bool {
+    Level::DEBUG <= LevelFilter::current() && is_enabled()
+}
+
+#[inline(never)]
+fn is_enabled() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)
 }
 

@@ -132,6 +132,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Begins, or goes on after something that is not the packets' doing.
+    #[inline]
     pub(crate) fn resume(&mut self) {
         let now = Instant::now();
         self.began.get_or_insert(now);
@@ -139,6 +140,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Begins, if it has not begun.
+    #[inline]
     pub(crate) fn begin(&mut self) {
         if self.mark.is_none() {
             self.resume();
@@ -146,6 +148,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Packets are slices of another buffer from now on, of so many bytes.
+    #[inline]
     pub(crate) fn reads_into(&mut self, buffer: usize) {
         self.pinned = Pinned::new(buffer);
     }

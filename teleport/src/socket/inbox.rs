@@ -1,7 +1,7 @@
 //! What has been read and not yet parsed: one buffer per connection, which packets are slices of.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     collections::VecDeque,
     future::Future,
     io, mem,
@@ -59,7 +59,7 @@ struct Rare {
 thread_local! {
     /// A buffer of `IDLE` bytes, for the connection whose turn it is: one that is seldom used need not have its own, nor fetch it from
     /// memory.
-    static SMALL: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    static SMALL: RefCell<Option<BytesMut>> = const { RefCell::new(None) };
 }
 
 /// A buffer of this size takes nothing from the pool. Twice what a stream of small packets needs.
@@ -224,9 +224,34 @@ impl Inbox {
     pub(crate) fn rest(&mut self) {
         let gives = self.buffer.is_empty() && self.size == IDLE;
         if gives && (self.buffer.capacity() == IDLE || self.buffer.try_reclaim(IDLE)) {
-            SMALL.set(Some(mem::take(&mut self.buffer)));
+            self.give_small();
             self.size = 0;
         }
+    }
+
+    /// Takes the thread's small buffer instead of none, if it is there.
+    #[inline]
+    fn take_small(&mut self) -> bool {
+        self.swap_small();
+        self.buffer.capacity() == IDLE
+    }
+
+    #[inline]
+    fn give_small(&mut self) {
+        self.swap_small();
+        if self.buffer.capacity() > 0 {
+            // A turn within this one has left another.
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    #[inline]
+    fn swap_small(&mut self) {
+        SMALL.with(|small| {
+            if let Ok(mut small) = small.try_borrow_mut() {
+                mem::swap(&mut self.buffer, small.get_or_insert_default());
+            }
+        });
     }
 
     /// How much has come of a packet that is not whole; 0 if there is none.
@@ -278,12 +303,7 @@ impl Inbox {
 
     #[inline]
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.size == 0
-            && self.room <= IDLE
-            && self.wanted <= IDLE
-            && let Some(small) = SMALL.take()
-        {
-            self.buffer = small;
+        if self.size == 0 && self.room <= IDLE && self.wanted <= IDLE && self.take_small() {
             self.size = IDLE;
             self.renewed = true;
             return Poll::Ready(());

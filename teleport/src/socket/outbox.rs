@@ -301,6 +301,7 @@ impl Flush {
         slices.get(..used).unwrap_or_default()
     }
 
+    #[inline]
     fn advance(&mut self, count: usize) {
         self.written += count;
         if self.outbox.front.is_some() && !self.advance_front() {

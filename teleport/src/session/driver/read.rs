@@ -268,9 +268,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                     return true;
                 }
                 let answer = Answer::new(packet, turn.whole_answers);
-                let answers = turn.answers.get_or_insert_with(Answers::take);
-                answers.replies.push((seq, answer));
                 turn.read += 1;
+                match &mut turn.answers {
+                    None if !self.inbox.is_ready() => turn.hand_on(seq, answer),
+                    answers => {
+                        let answers = answers.get_or_insert_with(Answers::take);
+                        answers.replies.push((seq, answer));
+                    }
+                }
             }
             PacketKind::Pull | PacketKind::Push => {
                 turn.gathers.get_or_insert_with(|| turn::gather(shared));
@@ -333,13 +338,30 @@ impl<'a> Turn<'a> {
         gathers.map_or_else(Vec::new, Gathers::take)
     }
 
+    /// The only one that has come.
+    #[inline]
+    fn hand_on(&mut self, seq: u64, answer: Answer) {
+        match self.session.shared().answer(seq, answer) {
+            Some(waker) => {
+                self.woken += 1;
+                waker.wake();
+            }
+            None => self.tell_late(1),
+        }
+    }
+
     /// All at once: one locking, and callers on other threads start only when all are there.
+    #[inline]
     fn hand_on_answers(&mut self, cx: &Context<'_>) {
-        let Some(mut answers) = self.answers.take() else {
-            return;
-        };
+        if let Some(answers) = self.answers.take() {
+            self.hand_on_all(answers, cx);
+        }
+    }
+
+    #[inline(never)]
+    fn hand_on_all(&mut self, mut answers: Box<Answers>, cx: &Context<'_>) {
         let Answers { replies, wakers } = &mut *answers;
-        let late = self.session.shared().answer(replies, wakers);
+        let late = self.session.shared().answer_all(replies, wakers);
         self.woken += wakers.len();
         // If these are all, the other side has nothing to do until one of them calls again: the sooner the better.
         let others = wakers.len() < self.calls;
@@ -352,7 +374,12 @@ impl<'a> Turn<'a> {
         }
         SPARE.set(Some(answers));
         if late > 0 {
-            tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
+            self.tell_late(late);
         }
+    }
+
+    #[cold]
+    fn tell_late(&self, late: usize) {
+        tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
     }
 }

@@ -76,7 +76,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Looks at all limits, and sets the timer.
     #[inline(never)]
-    fn watch(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
+    fn watch(&mut self, shared: &Shared, now: Instant, cx: &mut Context<'_>) {
+        let awaited = self.awaited.is_some();
+        self.set_timer(shared, now, cx);
+        if awaited && self.awaited.is_none() {
+            // This turn has ended as one that still waits for the first packet.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn set_timer(&mut self, shared: &Shared, mut now: Instant, cx: &mut Context<'_>) {
         while let Some(due) = self.check_limits(shared, now) {
             match &mut self.timer {
                 Some(timer) if timer.deadline() <= due && now < timer.deadline() => return,

@@ -272,6 +272,7 @@ impl Shared {
         self.born + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
+    #[inline]
     pub(super) fn note_heard(&self, now: Instant) {
         let age = now.saturating_duration_since(self.born).as_nanos();
         // A session lives for less than 500 years.
@@ -401,8 +402,13 @@ impl Shared {
         wake(driver);
     }
 
-    /// Hands replies to the pulls that wait for them, and gives whom to wake. Returns how many nobody waits for.
-    pub(crate) fn answer(
+    /// Hands a reply to the pull that waits for it, and gives whom to wake; `None` if nobody waits.
+    pub(crate) fn answer(&self, seq: u64, answer: Answer) -> Option<Waker> {
+        self.lock().pending.answer(seq, answer)
+    }
+
+    /// The same for several at once. Returns how many nobody waits for.
+    pub(crate) fn answer_all(
         &self,
         answers: &mut Vec<(u64, Answer)>,
         wakers: &mut Vec<Waker>,
