@@ -327,10 +327,12 @@ impl Entry {
         }
         // In a box, so that the task is small, and what each turn looks at is together.
         let mut driver = Box::new(Driver::new(io, session, inbox, connected));
+        let stream = session.stream_waker();
         tokio::spawn(async move {
             // If it panics, the session ends all the same, and its plugins hear of it. Little is kept in the task itself, and parting
             // is in a box, so that each turn finds all it needs of it at its beginning.
-            let mut ran = poll_fn(|cx| poll_caught(|| driver.poll(&self.session, cx))).await;
+            let mut ran =
+                poll_fn(|cx| poll_caught(|| driver.poll(&self.session, &stream, cx))).await;
             if ran.is_ok() {
                 ran = caught(Box::pin(driver.part(&self.session))).await;
             }

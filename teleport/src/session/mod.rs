@@ -37,6 +37,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, PoisonError},
+    task::Waker,
     time::Duration,
 };
 
@@ -78,6 +79,11 @@ impl Session {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.0
+    }
+
+    /// Wakes the session's driver for the sake of its stream.
+    pub(crate) fn stream_waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.0))
     }
 
     /// Both are handles to the same connection.

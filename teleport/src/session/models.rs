@@ -192,8 +192,9 @@ fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Mode
     let (near, far) = tokio::io::duplex(pipe);
     let mut driver = Driver::new(near, &session, Inbox::new(Arc::default()), accepted);
     let driven = session.clone();
+    let stream = session.stream_waker();
     let driver = spawn(async move {
-        poll_fn(|cx| driver.poll(&driven, cx)).await;
+        poll_fn(|cx| driver.poll(&driven, &stream, cx)).await;
         driver.part(&driven).await;
         drop(driver);
         driven.shared().release();

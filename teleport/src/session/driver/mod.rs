@@ -8,7 +8,7 @@ use std::{
     io, mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -49,6 +49,8 @@ const TRIM: Duration = Duration::from_secs(1);
 #[repr(C, align(64))]
 pub(crate) struct Driver<I> {
     reading: bool,
+    /// The last reading has not come to the end of what is there.
+    unread: bool,
     /// There is too much to write to read on.
     choked: bool,
     /// All is done that was to be done.
@@ -85,6 +87,23 @@ pub(crate) struct Driver<I> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// What came of the reading in a turn.
+#[derive(Default)]
+struct Did {
+    /// There may be more to read.
+    again: bool,
+    /// What packets were answered with.
+    replies: Vec<u8>,
+    /// When the turn has last looked at the clock.
+    looked: Option<Instant>,
+    /// Handlers have run.
+    served: bool,
+    /// Callers that were woken.
+    woken: usize,
+    /// They were woken together, and the task itself behind them.
+    together: bool,
+}
+
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// `inbox` may hold what a handshake has read already.
     /// `connected`: the other side has just connected to a listener.
@@ -97,6 +116,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let pulse = heartbeat.map(|beat| Box::new(Pulse::new(*beat, now)));
         Self {
             reading: true,
+            unread: true,
             choked: false,
             parting: false,
             unflushed: false,
@@ -134,33 +154,37 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             .end(Phase::Ended, reason.unwrap_or(Reason::Local));
     }
 
-    /// Runs to the end of the session. What is left to be done then is to [`part`](Self::part).
-    pub(crate) fn poll(&mut self, session: &Session, cx: &mut Context<'_>) -> Poll<()> {
+    /// Runs to the end of the session. What is left to be done then is to [`part`](Self::part). `stream`: the session's
+    /// [`stream_waker`](Session::stream_waker), which wakes the task of `cx`.
+    pub(crate) fn poll(
+        &mut self,
+        session: &Session,
+        stream: &Waker,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let shared = session.shared();
-        let phase = shared.turn_begins();
+        let io = &mut Context::from_waker(stream);
+        let phase = shared.turn_begins(cx.waker());
         if phase == Phase::Ended {
             return Poll::Ready(());
         }
         let put_off = self.put_off.is_some();
-        if put_off && self.gathers(shared, cx) {
+        if put_off && self.gathers(shared, io, cx.waker()) {
             return Poll::Pending;
         }
-        let mut turn = Turn::new(session, mem::take(&mut self.pinned));
-        let again = if self.parting {
-            self.discard(cx)
-        } else {
-            self.read(&mut turn, cx)
-        };
-        self.inbox.rest();
-        let mut replies = turn.take_replies();
-        let Turn {
-            runner,
+        let stirred = shared.has_stirred();
+        let Did {
+            again,
+            mut replies,
+            looked,
+            served,
             woken,
             together,
-            ..
-        } = turn;
-        let (now, served) = (runner.mark(), runner.spent() > Duration::ZERO);
-        self.pinned = runner.into_pinned();
+        } = match (self.parting, stirred || self.unread) {
+            (true, _) => self.discard(io),
+            (false, true) => self.take_in(session, io, cx.waker()),
+            (false, false) => Did::default(),
+        };
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
         let patient = !served && !self.choked;
         let several = patient && woken > 1;
@@ -179,7 +203,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 turn::keep(replies);
                 if put_off {
                     // One turn after the other may be put off. That something has grown is seen after one that is not.
-                    self.tick(shared, now, false, cx);
+                    self.tick(shared, looked, false, cx);
                 }
                 if !together {
                     cx.waker().wake_by_ref();
@@ -188,9 +212,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             Frames::Replies => {
                 direct = replies.len();
-                self.write(shared, &replies, cx)
+                self.write(shared, &replies, io)
             }
-            Frames::Flush => self.write(shared, &[], cx),
+            Frames::Flush => self.write(shared, &[], io),
         };
         turn::keep(replies);
         let turn = TurnEnd {
@@ -204,11 +228,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             // Who connects at the last moment is about to call, and is refused in words instead of cut off.
             awaits: self.awaited.is_some(),
         };
-        let after = shared.turn_ends(turn, cx.waker(), &mut self.flush);
+        let after = shared.turn_ends(turn, &mut self.flush);
         if after.freed {
             self.unchoke();
         }
-        self.tick(shared, now, after.grown, cx);
+        self.tick(shared, looked, after.grown, cx);
         match after.next {
             Next::End => return Poll::Ready(()),
             Next::Drained(phase) => {
@@ -226,22 +250,47 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Whether the writing is put off still. If not, what has gathered is written before more is read: the other side may have
     /// nothing to do.
     #[inline(never)]
-    fn gathers(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+    fn gathers(&mut self, shared: &Shared, io: &mut Context<'_>, task: &Waker) -> bool {
         if let Some(gathering) = &mut self.put_off
             && shared.gathers(gathering, &mut self.flush)
         {
             match gathering.together {
-                true => wake::put_off(cx.waker()),
-                false => cx.waker().wake_by_ref(),
+                true => wake::put_off(task),
+                false => task.wake_by_ref(),
             }
             return true;
         }
         self.put_off = None;
         if !self.flush.is_empty() {
-            let written = self.write(shared, &[], cx);
+            let written = self.write(shared, &[], io);
             shared.wrote(written, &mut self.flush);
         }
         false
+    }
+
+    /// Reads, and dispatches what comes.
+    #[inline(never)]
+    fn take_in(&mut self, session: &Session, io: &mut Context<'_>, task: &Waker) -> Did {
+        let mut turn = Turn::new(session, task, mem::take(&mut self.pinned));
+        let again = self.read(&mut turn, io);
+        self.inbox.rest();
+        let replies = turn.take_replies();
+        let Turn {
+            runner,
+            woken,
+            together,
+            ..
+        } = turn;
+        let did = Did {
+            again,
+            replies,
+            looked: runner.mark(),
+            served: runner.spent() > Duration::ZERO,
+            woken,
+            together,
+        };
+        self.pinned = runner.into_pinned();
+        did
     }
 
     /// There may be read again.
@@ -262,18 +311,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 
     /// Reads what is not taken any more: if the other side takes leave as well, and both did nothing but write, neither would get
-    /// its words out. `true` if there may be more.
+    /// its words out.
     #[cold]
-    fn discard(&mut self, cx: &mut Context<'_>) -> bool {
+    fn discard(&mut self, cx: &mut Context<'_>) -> Did {
         let mut rest = [0; 1024];
         for _ in 0..READS {
             let mut rest = ReadBuf::new(&mut rest);
             match Pin::new(&mut self.io).poll_read(cx, &mut rest) {
                 Poll::Ready(Ok(())) if !rest.filled().is_empty() => {}
-                _ => return false,
+                _ => return Did::default(),
             }
         }
-        true
+        Did {
+            again: true,
+            ..Did::default()
+        }
     }
 
     /// Ends the stream of this side and waits for the end of the other's: a socket that is closed while packets still come
@@ -285,7 +337,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         shut: &mut bool,
     ) -> Poll<()> {
         let shared = session.shared();
-        shared.driver_rests(cx.waker());
+        shared.driver_rests();
         if !*shut {
             *shut = ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_ok();
         }

@@ -60,6 +60,8 @@ pub(super) enum Gate {
 /// What is known in one turn of the task only.
 pub(super) struct Turn<'a> {
     session: &'a Session,
+    /// Wakes the task of the connection.
+    task: &'a Waker,
     pub(super) runner: Runner<'a>,
     /// Gathers what packets are answered with, from the first that may be.
     gathers: Option<Gathers>,
@@ -97,6 +99,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Reads and dispatches what is there. `true` if there may be more.
     pub(super) fn read(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
         let shared = turn.session.shared();
+        self.unread = true;
         for _ in 0..READS {
             self.choked = shared.is_choked();
             if self.choked {
@@ -106,13 +109,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 return false;
             }
             if let Gate::Opening(_) = self.gate {
+                self.unread = false;
                 return false;
             }
             if turn.over || turn.runner.spent() > TURN || turn.replied() > BATCH {
                 return true;
             }
             match self.inbox.poll_read(cx, &mut self.io) {
-                Poll::Pending => return false,
+                Poll::Pending => {
+                    self.unread = false;
+                    return false;
+                }
                 Poll::Ready(Ok(0)) => {
                     self.end_of_stream(shared);
                     return false;
@@ -152,7 +159,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         turn.whole_answers = shared.env.is_watched();
         turn.runner.begin();
         let goes_on = self.dispatch_packets(turn, cx);
-        turn.hand_on_answers(cx);
+        turn.hand_on_answers();
         goes_on
     }
 
@@ -196,7 +203,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Open = self.gate {
                 self.gate = Gate::Closed;
             }
-            if !self.packet(turn, packet, cx) {
+            if !self.packet(turn, packet) {
                 return false;
             }
         }
@@ -234,7 +241,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// The other side takes its leave. `true` if it has said all that it had to say.
     #[cold]
-    fn ends_with(&mut self, turn: &mut Turn<'_>, farewell: Farewell, cx: &Context<'_>) -> bool {
+    fn ends_with(&mut self, turn: &mut Turn<'_>, farewell: Farewell) -> bool {
         let shared = turn.session.shared();
         match farewell {
             Farewell::One => {
@@ -243,19 +250,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             }
             Farewell::All => {
                 // What came before it still counts.
-                turn.hand_on_answers(cx);
+                turn.hand_on_answers();
                 self.stop_reading(shared, Reason::Left);
                 true
             }
         }
     }
 
-    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet, cx: &Context<'_>) -> bool {
+    fn packet(&mut self, turn: &mut Turn<'_>, packet: &mut Packet) -> bool {
         let shared = turn.session.shared();
         match packet.header.kind {
             PacketKind::Reply => {
                 if let Some(farewell) = farewell::find(&packet.header)
-                    && self.ends_with(turn, farewell, cx)
+                    && self.ends_with(turn, farewell)
                 {
                     return false;
                 }
@@ -307,11 +314,12 @@ impl Answers {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(session: &'a Session, pinned: Pinned) -> Self {
+    pub(super) fn new(session: &'a Session, task: &'a Waker, pinned: Pinned) -> Self {
         let shared = session.shared();
         let calls = shared.calls();
         Self {
             session,
+            task,
             runner: Runner::new(&shared.memory, pinned),
             gathers: None,
             woken: 0,
@@ -352,14 +360,14 @@ impl<'a> Turn<'a> {
 
     /// All at once: one locking, and callers on other threads start only when all are there.
     #[inline]
-    fn hand_on_answers(&mut self, cx: &Context<'_>) {
+    fn hand_on_answers(&mut self) {
         if let Some(answers) = self.answers.take() {
-            self.hand_on_all(answers, cx);
+            self.hand_on_all(answers);
         }
     }
 
     #[inline(never)]
-    fn hand_on_all(&mut self, mut answers: Box<Answers>, cx: &Context<'_>) {
+    fn hand_on_all(&mut self, mut answers: Box<Answers>) {
         let Answers { replies, wakers } = &mut *answers;
         let late = self.session.shared().answer_all(replies, wakers);
         self.woken += wakers.len();
@@ -367,7 +375,7 @@ impl<'a> Turn<'a> {
         let others = wakers.len() < self.calls;
         match others && wakers.len() >= TOGETHER {
             true => {
-                wake::together(wakers, cx.waker());
+                wake::together(wakers, self.task);
                 self.together = true;
             }
             false => wakers.drain(..).for_each(Waker::wake),

@@ -6,7 +6,7 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
-    task::Waker,
+    task::{Wake, Waker},
     time::Duration,
 };
 
@@ -117,7 +117,11 @@ pub(crate) struct Shared {
     /// The driver will look at the outbox by itself, so nobody needs to wake it. Set without the lock, cleared under it: who has put
     /// something into the outbox and then finds it set knows that the driver is yet to take the lock.
     awake: AtomicBool,
+    /// The stream has woken the driver since it was last read. Set without the lock.
+    stirs: AtomicBool,
     state: Mutex<State>,
+    /// Wakes the driver, once it runs. It is the same for its whole life.
+    driver: OnceLock<Waker>,
     pub(crate) env: Arc<Env>,
     /// What handlers hold.
     pub(crate) memory: Arc<Memory>,
@@ -159,8 +163,6 @@ struct State {
     /// The session has ended, and nobody knows it any more.
     released: bool,
     pending: Pending,
-    /// The driver's, once it has rested.
-    driver: Option<Waker>,
     outbox: Outbox,
     /// Bytes that were, if `over`.
     forced: usize,
@@ -203,7 +205,6 @@ impl Shared {
                 forced: 0,
                 over: false,
                 waiting_for_room: false,
-                driver: None,
                 reason: None,
                 left: false,
                 abandoned: false,
@@ -216,6 +217,8 @@ impl Shared {
             choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
             awake: AtomicBool::new(true),
+            stirs: AtomicBool::new(false),
+            driver: OnceLock::new(),
             memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
             env,
             heard: AtomicU64::new(0),
@@ -325,9 +328,9 @@ impl Shared {
             self.note_calls(&state);
         }
         self.push(&mut state, frame);
-        let driver = self.rouse(&state);
+        let rests = self.rouse();
         drop(state);
-        wake(driver);
+        self.wake_driver(rests);
         Ok(())
     }
 
@@ -346,9 +349,9 @@ impl Shared {
             }
         }
         self.push(&mut state, frame);
-        let driver = self.rouse(&state);
+        let rests = self.rouse();
         drop(state);
-        wake(driver);
+        self.wake_driver(rests);
     }
 
     /// Waits until the outbox may have room again, or the session has ended.
@@ -397,9 +400,9 @@ impl Shared {
         let mut state = self.lock();
         state.pending.forget(seq);
         self.note_calls(&state);
-        let driver = self.rouse_if_draining(&state);
+        let rests = self.rouse_if_draining(&state);
         drop(state);
-        wake(driver);
+        self.wake_driver(rests);
     }
 
     /// Hands a reply to the pull that waits for it, and gives whom to wake; `None` if nobody waits.
@@ -443,8 +446,8 @@ impl Shared {
         let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
         // Only a session on its way out waits for its handlers.
         if last && !self.is_open() {
-            let driver = self.rouse_if_draining(&self.lock());
-            wake(driver);
+            let rests = self.rouse_if_draining(&self.lock());
+            self.wake_driver(rests);
         }
     }
 
@@ -457,9 +460,9 @@ impl Shared {
         state.phase = Phase::Draining;
         self.open.store(false, Ordering::SeqCst);
         state.reason = Some(Box::new(reason));
-        let driver = self.rouse(&state);
+        let rests = self.rouse();
         drop(state);
-        wake(driver);
+        self.wake_driver(rests);
         self.moved.notify_waiters();
         true
     }
@@ -483,10 +486,10 @@ impl Shared {
             self.queued.store(queued, Ordering::Relaxed);
             state.outbox.clear();
         }
-        let driver = self.rouse(&state);
+        let rests = self.rouse();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
-        wake(driver);
+        self.wake_driver(rests);
         self.moved.notify_waiters();
         if phase == Phase::Ended {
             self.room.notify_waiters();
@@ -576,21 +579,38 @@ impl Shared {
         self.calls.store(calls, Ordering::Relaxed);
     }
 
-    /// The driver's waker, if it has to be woken.
+    /// Whether the driver has to be woken.
     #[inline]
-    fn rouse(&self, state: &State) -> Option<Waker> {
-        if self.awake.load(Ordering::Relaxed) {
-            return None;
+    fn rouse(&self) -> bool {
+        let rests = !self.awake.load(Ordering::Relaxed);
+        if rests {
+            self.awake.store(true, Ordering::Relaxed);
         }
-        self.awake.store(true, Ordering::Relaxed);
-        state.driver.clone()
+        rests
     }
 
-    fn rouse_if_draining(&self, state: &State) -> Option<Waker> {
-        if state.phase == Phase::Open {
-            return None;
+    fn rouse_if_draining(&self, state: &State) -> bool {
+        state.phase != Phase::Open && self.rouse()
+    }
+
+    #[inline]
+    fn wake_driver(&self, rests: bool) {
+        if rests && let Some(driver) = self.driver.get() {
+            driver.wake_by_ref();
         }
-        self.rouse(state)
+    }
+}
+
+/// What the stream wakes: the driver, which then knows that there may be something to read. Callers wake it far more often, and
+/// then there is nothing.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.stirs.store(true, Ordering::Release);
+        self.wake_driver(true);
     }
 }
 
@@ -603,11 +623,5 @@ impl State {
     #[cold]
     fn reason(&self) -> Option<Reason> {
         self.reason.as_deref().cloned()
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }

@@ -73,14 +73,25 @@ pub(in crate::session) struct After {
 }
 
 impl Shared {
-    /// The driver is at work, and finds by itself what is put into the outbox.
+    /// The driver, which `waker` wakes, is at work, and finds by itself what is put into the outbox.
     #[inline]
-    pub(in crate::session) fn turn_begins(&self) -> Phase {
+    pub(in crate::session) fn turn_begins(&self, waker: &Waker) -> Phase {
+        self.driver.get_or_init(|| waker.clone());
         self.awake.store(true, Ordering::Relaxed);
         match self.is_open() {
             true => Phase::Open,
             false => self.phase(),
         }
+    }
+
+    /// Whether the stream has woken the driver since this was last asked. The next reading sees what it was woken for.
+    #[inline]
+    pub(in crate::session) fn has_stirred(&self) -> bool {
+        let stirs = self.stirs.load(Ordering::Acquire);
+        if stirs {
+            self.stirs.store(false, Ordering::Relaxed);
+        }
+        stirs
     }
 
     /// Pulls whose callers have not taken their replies yet, or have none.
@@ -106,9 +117,8 @@ impl Shared {
     }
 
     /// The driver has nothing more to write or to wait for but the end of the other side.
-    pub(in crate::session) fn driver_rests(&self, waker: &Waker) {
-        let mut state = self.lock();
-        state.know(waker);
+    pub(in crate::session) fn driver_rests(&self) {
+        let _state = self.lock();
         self.awake.store(false, Ordering::Relaxed);
     }
 
@@ -187,16 +197,10 @@ impl Shared {
     }
 
     /// What the driver does when its turn ends. What was written may make room for those who wait.
-    pub(in crate::session) fn turn_ends(
-        &self,
-        turn: TurnEnd,
-        waker: &Waker,
-        flush: &mut Flush,
-    ) -> After {
+    pub(in crate::session) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> After {
         let mut state = self.lock();
         let wrote = self.settle(&mut state, turn.replies, turn.written, flush);
         let freed = wrote.room && turn.choked;
-        state.know(waker);
         let after = After {
             next: self.next(&mut state, turn, freed),
             freed,
@@ -272,15 +276,6 @@ impl Shared {
 }
 
 impl State {
-    /// This is the driver's waker.
-    #[inline]
-    fn know(&mut self, waker: &Waker) {
-        match &mut self.driver {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-
     /// How far the callers are.
     fn callers(&self) -> Callers {
         let calls = self.pending.live();
