@@ -183,7 +183,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         } = match (self.parting, stirred || self.unread) {
             (true, _) => self.discard(io),
             (false, true) => self.take_in(session, io, cx.waker()),
-            (false, false) => Did::default(),
+            (false, false) => {
+                // What was a slice of the small buffer may have been dropped by now.
+                self.inbox.rest();
+                Did::default()
+            }
         };
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
         let patient = !served && !self.choked;

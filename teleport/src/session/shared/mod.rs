@@ -98,15 +98,15 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What calls and turns of the driver look at comes first, in two cache lines and a word: they wander between the threads that call,
-/// and with many sessions they are in no cache at all.
+/// What calls and turns of the driver look at comes first, in three cache lines: they wander between the threads that call, and with
+/// many sessions they are in no cache at all.
 #[repr(C, align(64))]
 pub(crate) struct Shared {
     next_pull: AtomicU64,
     /// Handlers that have not answered yet.
     running: AtomicU32,
-    /// Pulls whose callers have not taken their replies yet, or have none. This and the next four are readable without the lock.
-    /// They change under it, but for `awake`.
+    /// Pulls whose callers have not taken their replies yet, or have none. This and the next three change under the lock, and are
+    /// readable without.
     calls: AtomicU32,
     /// Bytes that wait to be written, in the outbox or in the driver's flush.
     queued: AtomicUsize,
@@ -259,7 +259,9 @@ impl Shared {
     /// Whether the packet that is about to be sent has to say that this side understands extensions. Once.
     #[inline]
     pub(super) fn has_to_announce(&self) -> bool {
-        self.env.announce && !self.announced.swap(true, Ordering::Relaxed)
+        self.env.announce
+            && !self.announced.load(Ordering::Relaxed)
+            && !self.announced.swap(true, Ordering::Relaxed)
     }
 
     /// The other side has sent an extension.
