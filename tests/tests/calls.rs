@@ -428,3 +428,41 @@ async fn a_connection_that_has_given_up_its_turn_reads_on_even_if_nothing_is_lef
         assert_eq!(answers.expect("all are read").len(), calls as usize);
     }
 }
+
+/// A handler that blocks its thread with a runtime of its own, in which two peers talk.
+struct Within;
+
+#[pull_controller]
+impl Within {
+    async fn quick(&self) -> u32 {
+        1
+    }
+
+    async fn alone(&self) -> u32 {
+        tokio::task::block_in_place(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            runtime.expect("a runtime").block_on(async {
+                let Pair { session, .. } = pair(Within.into_router(), Router::new()).await;
+                let quick = WithinClient::new(&session).quick().await;
+                quick.expect("answered") + 1
+            })
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_turn_of_another_session_within_a_handler_keeps_the_replies_before_it() {
+    let Pair { session, .. } = pair(Within.into_router(), Router::new()).await;
+    // All in one read: in a task, so that the connection's own comes after it.
+    let calls = tokio::spawn(async move {
+        let within = WithinClient::new(&session);
+        tokio::join!(within.quick(), within.alone(), within.quick())
+    });
+    let calls = tokio::time::timeout(Duration::from_secs(10), calls).await;
+    let (before, alone, after) = calls.expect("all are answered").expect("no panic");
+    assert_eq!(before.expect("the first"), 1);
+    assert_eq!(alone.expect("answered"), 2);
+    assert_eq!(after.expect("the last"), 1);
+}
