@@ -227,12 +227,14 @@ impl fmt::Debug for Context {
 struct Counted<'a>(&'a Shared);
 
 impl<'a> Counted<'a> {
+    #[inline]
     fn new(context: &'a Context) -> Self {
         Self(context.session().shared())
     }
 }
 
 impl Drop for Counted<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.handler_ends();
     }
@@ -244,6 +246,7 @@ fn small(size: usize) -> u32 {
 }
 
 impl Drop for Context {
+    #[inline]
     fn drop(&mut self) {
         if let Some(mut parts) = self.0.take() {
             *parts = None;

@@ -203,7 +203,16 @@ impl PullCtx {
         }
     }
 
-    /// The handler was dropped before its end.
+    /// The handler was dropped before its end. It may have panicked because a protocol or a log of the user's does, and so may this
+    /// then.
+    #[cold]
+    fn answer_at_last(&self) {
+        let answer = AssertUnwindSafe(|| self.answer_in_its_place());
+        if catch_unwind(answer).is_err() && !self.answered.load(Ordering::Relaxed) {
+            self.session().shared().end_for_panic();
+        }
+    }
+
     fn answer_in_its_place(&self) {
         match self.scope().and_then(|scope| scope.stopped()) {
             Some(Stop::Cancelled) => {
@@ -234,14 +243,11 @@ fn uri_of(context: &Context) -> Box<ByteString> {
 }
 
 impl Drop for PullCtx {
+    #[inline]
     fn drop(&mut self) {
         let _counted = Counted::new(&self.context);
         if !self.answered.load(Ordering::Relaxed) {
-            // The handler may have panicked because a protocol or a log of the user's does, and so may this then.
-            let answer = AssertUnwindSafe(|| self.answer_in_its_place());
-            if catch_unwind(answer).is_err() && !self.answered.load(Ordering::Relaxed) {
-                self.session().shared().end_for_panic();
-            }
+            self.answer_at_last();
         }
     }
 }

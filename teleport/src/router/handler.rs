@@ -1,6 +1,7 @@
 //! Handlers of one route, with their types erased: body in, reply out.
 
 use std::{
+    any::Any,
     future::Future,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -211,14 +212,20 @@ where
 }
 
 /// Reads a body, or says in a status why it cannot be read.
+#[inline]
 pub(crate) fn decode<A>(
     ctx: &Context,
     body: &Bytes,
     decode: impl DecodeAs<A>,
 ) -> Result<A, Status> {
-    if ctx.header().gzip == 0 {
-        return read(ctx, body, decode);
+    match ctx.header().gzip {
+        0 => read(ctx, body, decode),
+        _ => inflate(ctx, body, decode),
     }
+}
+
+#[inline(never)]
+fn inflate<A>(ctx: &Context, body: &Bytes, decode: impl DecodeAs<A>) -> Result<A, Status> {
     // Of a small packet it may make a large value.
     let memory = &ctx.session().shared().memory;
     if !memory.has_room() {
@@ -236,20 +243,25 @@ pub(crate) fn decode<A>(
 
 /// Reading runs the user's code, in the connection's own task: a
 /// panic is the status 500.
+#[inline]
 fn read<A>(ctx: &Context, body: &Bytes, decode: impl DecodeAs<A>) -> Result<A, Status> {
     let env = &ctx.session().shared().env;
     let body = Body::new(body, ctx.header().gzip);
     let read = || decode.decode(&body, &env.codecs, env.limits.inflated);
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| unreadable(&error)),
-        Err(panic) => {
-            let text = panic_text(panic.as_ref());
-            tracing::error!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), panic = text, "reading a body panicked");
-            Err(Status::internal(text))
-        }
+        Err(panic) => Err(panicked(ctx, panic.as_ref())),
     }
 }
 
+#[cold]
+fn panicked(ctx: &Context, panic: &(dyn Any + Send)) -> Status {
+    let text = panic_text(panic);
+    tracing::error!(uri = &*ctx.shown_uri(), peer = %ctx.peer_addr(), panic = text, "reading a body panicked");
+    Status::internal(text)
+}
+
+#[cold]
 fn unreadable(error: &CodecError) -> Status {
     if error.is_unsupported() {
         Status::unsupported_codec(error.to_string())

@@ -186,6 +186,7 @@ impl<'a> Held<'a> {
 impl Deref for Held<'_> {
     type Target = Session;
 
+    #[inline]
     fn deref(&self) -> &Session {
         match self {
             Self::Borrowed(session) => session,
@@ -195,6 +196,7 @@ impl Deref for Held<'_> {
 }
 
 impl Drop for Held<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Self::Found(session, finder) = self {
             finder.release(session);

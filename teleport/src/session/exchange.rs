@@ -115,6 +115,15 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
+    /// The caller has gone away.
+    #[inline(never)]
+    fn give_up(&self) {
+        self.session.shared().forget_pull(self.seq);
+        if self.cancel {
+            cancel::send(&self.session, self.seq);
+        }
+    }
+
     #[cold]
     fn block(&mut self, frame: Parts) {
         let room = room(&self.session);
@@ -143,12 +152,10 @@ pub(super) fn room<'a>(session: &Held<'a>) -> BoxFuture<'a, ()> {
 }
 
 impl Drop for Exchange<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.waiting {
-            self.session.shared().forget_pull(self.seq);
-            if self.cancel {
-                cancel::send(&self.session, self.seq);
-            }
+            self.give_up();
         }
     }
 }

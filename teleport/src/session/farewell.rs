@@ -71,6 +71,7 @@ pub(super) enum Farewell {
 }
 
 /// Whether a reply is one of these.
+#[inline]
 pub(super) fn find(header: &Header) -> Option<Farewell> {
     (header.uri == URI).then_some(match header.seq {
         ALL => Farewell::All,

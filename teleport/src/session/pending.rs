@@ -160,11 +160,13 @@ impl Pending {
         self.ring.len() > IDLE_LEN || self.overtaken.is_some()
     }
 
+    #[inline]
     fn index(&self, seq: u64) -> Option<usize> {
         let mask = self.ring.len().checked_sub(1)? as u64;
         Some((seq & mask) as usize)
     }
 
+    #[inline]
     fn slot(&mut self, seq: u64) -> Option<&mut Slot> {
         let index = self.index(seq)?;
         self.ring.get_mut(index)
@@ -193,6 +195,7 @@ impl Pending {
         self.overtaken.get_or_insert_default().insert(seq, entry);
     }
 
+    #[inline]
     fn find(&mut self, seq: u64) -> Option<&mut Entry> {
         let index = self.index(seq)?;
         match self.ring.get_mut(index) {

@@ -72,6 +72,7 @@ impl Scope {
     }
 
     /// That of the handler which is running in this task.
+    #[inline]
     pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }

@@ -32,12 +32,13 @@ pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_varint(out, SEQ, header.seq);
     put_int32(out, TYPE, header.kind.as_i32());
     put_text(out, URI, header.uri);
-    put_int32(out, GZIP, header.gzip);
+    if header.gzip != 0 {
+        put_seldom(out, GZIP, header.gzip);
+    }
     if header.status_code == OK && header.status == "OK" {
         out.extend_from_slice(&SUCCESS);
-    } else {
-        put_int32(out, STATUS_CODE, header.status_code);
-        put_text(out, STATUS, header.status);
+    } else if header.status_code != 0 || !header.status.is_empty() {
+        put_status(header, out);
     }
     if header.timeout_ms != 0 || !header.meta.is_empty() {
         put_extensions(header, out);
@@ -58,6 +59,18 @@ const SUCCESS: [u8; 7] = [
     b'K',
 ];
 
+#[inline(never)]
+fn put_status(header: HeaderRef<'_>, out: &mut Vec<u8>) {
+    put_int32(out, STATUS_CODE, header.status_code);
+    put_text(out, STATUS, header.status);
+}
+
+#[inline(never)]
+fn put_seldom(out: &mut Vec<u8>, field: u8, value: i32) {
+    put_int32(out, field, value);
+}
+
+#[inline(never)]
 fn put_extensions(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     if header.timeout_ms != 0 {
         varint(out, TIMEOUT_MS << 3 | u64::from(VARINT));
@@ -95,6 +108,7 @@ fn put_number(out: &mut Vec<u8>, key: u8, value: u64) {
     }
 }
 
+#[inline(never)]
 fn put_large(out: &mut Vec<u8>, key: u8, value: u64) {
     let [a, b, c] = [value, value >> 7, value >> 14].map(|bits| bits as u8 | 0x80);
     if value < 1 << 14 {
