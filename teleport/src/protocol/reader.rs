@@ -21,6 +21,18 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
+    /// Goes on behind the next byte, if it is this key.
+    #[inline]
+    pub(super) fn skip(&mut self, key: u64) -> bool {
+        match self.0.split_first() {
+            Some((&first, rest)) if u64::from(first) == key => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Four bytes, big endian.
     #[inline]
     pub(super) fn u32(&mut self) -> Option<u32> {

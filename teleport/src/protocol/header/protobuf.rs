@@ -174,31 +174,71 @@ pub(in crate::protocol) fn unreadable() -> ProtocolError {
 /// Texts are made of what they are at the end: the last one counts, and making one touches a counter that others share.
 #[inline(always)]
 pub(in crate::protocol) fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
-    let (mut seq, mut kind, mut gzip, mut status_code) = (0, 0, 0, 0);
-    let (mut uri, mut status_text) = (&[][..], &[][..]);
-    let mut extensions = Extensions::default();
     let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        match reader.varint()? {
-            SEQ_KEY => seq = reader.varint()?,
-            TYPE_KEY => kind = int32(&mut reader)?,
-            URI_KEY => uri = slice(&mut reader)?,
-            GZIP_KEY => gzip = int32(&mut reader)?,
-            STATUS_CODE_KEY => status_code = int32(&mut reader)?,
-            STATUS_KEY => status_text = slice(&mut reader)?,
-            key => other(&mut reader, whole, &mut extensions, key)?,
-        }
+    let mut found = Fields::default();
+    // Nearly all headers have their fields in this order, and no others.
+    if reader.skip(SEQ_KEY) {
+        found.seq = reader.varint()?;
+    }
+    if reader.skip(TYPE_KEY) {
+        found.kind = int32(&mut reader)?;
+    }
+    if reader.skip(URI_KEY) {
+        found.uri = slice(&mut reader)?;
+    }
+    if reader.skip(STATUS_CODE_KEY) {
+        found.status_code = int32(&mut reader)?;
+    }
+    if reader.skip(STATUS_KEY) {
+        found.status = slice(&mut reader)?;
+    }
+    let mut extensions = Extensions::default();
+    if !reader.is_empty() {
+        (found, extensions) = read_on(reader, whole, found)?;
     }
     Some(Header {
-        seq,
-        kind: PacketKind::from_i32(kind),
-        uri: text(uri, whole),
-        gzip,
-        status_code,
-        status: status(status_text, whole),
+        seq: found.seq,
+        kind: PacketKind::from_i32(found.kind),
+        uri: text(found.uri, whole),
+        gzip: found.gzip,
+        status_code: found.status_code,
+        status: status(found.status, whole),
         timeout_ms: extensions.timeout_ms,
         meta: extensions.meta,
     })
+}
+
+/// Fields that the seed knows.
+#[derive(Clone, Copy, Default)]
+struct Fields<'a> {
+    seq: u64,
+    kind: i32,
+    uri: &'a [u8],
+    gzip: i32,
+    status_code: i32,
+    status: &'a [u8],
+}
+
+/// The rest, in whatever order.
+#[inline(never)]
+fn read_on<'a>(
+    mut reader: Reader<'a>,
+    whole: &Bytes,
+    mut found: Fields<'a>,
+) -> Option<(Fields<'a>, Extensions)> {
+    let mut extensions = Extensions::default();
+    while !reader.is_empty() {
+        match reader.varint()? {
+            SEQ_KEY => found.seq = reader.varint()?,
+            TYPE_KEY => found.kind = int32(&mut reader)?,
+            URI_KEY => found.uri = slice(&mut reader)?,
+            GZIP_KEY => found.gzip = int32(&mut reader)?,
+            STATUS_CODE_KEY => found.status_code = int32(&mut reader)?,
+            STATUS_KEY => found.status = slice(&mut reader)?,
+            key => other(&mut reader, whole, &mut extensions, key)?,
+        }
+    }
+    Some((found, extensions))
 }
 
 /// What the seed does not know.
