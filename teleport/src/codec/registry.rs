@@ -133,6 +133,13 @@ impl Codecs {
             .or_else(|| self.custom(id).map(Codec::name))
     }
 
+    /// Whether it has a [`name`](Self::name). Asked for each call.
+    #[inline]
+    pub(crate) fn knows(&self, id: CodecId) -> bool {
+        matches!(id, CodecId::JSON | CodecId::PROTOBUF | CodecId::STRING)
+            || self.custom(id).is_some()
+    }
+
     pub(super) fn custom(&self, id: CodecId) -> Option<&dyn Codec> {
         let custom = self.custom.iter().find(|codec| codec.id() == id);
         custom.map(AsRef::as_ref)

@@ -278,7 +278,8 @@ fn scope(session: &Session, header: &Header, body: &Bytes) -> Scope {
 }
 
 /// A body codec, if the session knows it.
+#[inline]
 fn known_codec(session: &Session, codec: Option<CodecId>) -> Option<CodecId> {
     let codecs = &session.shared().env.codecs;
-    codec.filter(|codec| codecs.name(*codec).is_some())
+    codec.filter(|codec| codecs.knows(*codec))
 }

@@ -89,7 +89,7 @@ pub(crate) struct Driver<I> {
 
 /// What came of the reading in a turn.
 #[derive(Default)]
-struct Did {
+struct Intake {
     /// There may be more to read.
     again: bool,
     /// What packets were answered with.
@@ -173,7 +173,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             return Poll::Pending;
         }
         let stirred = shared.has_stirred();
-        let Did {
+        let Intake {
             again,
             mut replies,
             looked,
@@ -186,7 +186,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             (false, false) => {
                 // What was a slice of the small buffer may have been dropped by now.
                 self.inbox.rest();
-                Did::default()
+                Intake::default()
             }
         };
         // Callers whom this turn has woken, or who sent something before it, will soon send more.
@@ -274,7 +274,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
 
     /// Reads, and dispatches what comes.
     #[inline(never)]
-    fn take_in(&mut self, session: &Session, io: &mut Context<'_>, task: &Waker) -> Did {
+    fn take_in(&mut self, session: &Session, io: &mut Context<'_>, task: &Waker) -> Intake {
         let mut turn = Turn::new(session, task, mem::take(&mut self.pinned));
         let again = self.read(&mut turn, io);
         self.inbox.rest();
@@ -285,7 +285,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             together,
             ..
         } = turn;
-        let did = Did {
+        let intake = Intake {
             again,
             replies,
             looked: runner.mark(),
@@ -294,7 +294,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             together,
         };
         self.pinned = runner.into_pinned();
-        did
+        intake
     }
 
     /// There may be read again.
@@ -317,18 +317,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     /// Reads what is not taken any more: if the other side takes leave as well, and both did nothing but write, neither would get
     /// its words out.
     #[cold]
-    fn discard(&mut self, cx: &mut Context<'_>) -> Did {
+    fn discard(&mut self, cx: &mut Context<'_>) -> Intake {
         let mut rest = [0; 1024];
         for _ in 0..READS {
             let mut rest = ReadBuf::new(&mut rest);
             match Pin::new(&mut self.io).poll_read(cx, &mut rest) {
                 Poll::Ready(Ok(())) if !rest.filled().is_empty() => {}
-                _ => return Did::default(),
+                _ => return Intake::default(),
             }
         }
-        Did {
+        Intake {
             again: true,
-            ..Did::default()
+            ..Intake::default()
         }
     }
 
