@@ -136,8 +136,12 @@ impl Codecs {
     /// Whether it has a [`name`](Self::name). Asked for each call.
     #[inline]
     pub(crate) fn knows(&self, id: CodecId) -> bool {
-        matches!(id, CodecId::JSON | CodecId::PROTOBUF | CodecId::STRING)
-            || self.custom(id).is_some()
+        matches!(id, CodecId::JSON | CodecId::PROTOBUF | CodecId::STRING) || self.has_custom(id)
+    }
+
+    #[cold]
+    fn has_custom(&self, id: CodecId) -> bool {
+        self.custom(id).is_some()
     }
 
     pub(super) fn custom(&self, id: CodecId) -> Option<&dyn Codec> {

@@ -88,6 +88,7 @@ impl RouterDispatch {
         runner.run(&self.pace, first);
     }
 
+    #[inline(never)]
     fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
@@ -164,8 +165,7 @@ fn surround<H: ?Sized>(ctx: &mut Context, body: &Bytes, endpoint: &Endpoint<H>) 
 /// The call has to take the long way.
 #[inline]
 fn is_long<H: ?Sized>(ctx: &Context, endpoint: &Endpoint<H>) -> bool {
-    let felt = || ctx.scope().is_some_and(|scope| scope.is_felt());
-    endpoint.hooked || endpoint.cancel || felt()
+    endpoint.hooked || endpoint.cancel || ctx.scope().is_some_and(|scope| scope.is_felt())
 }
 
 #[cold]

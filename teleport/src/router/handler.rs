@@ -73,7 +73,7 @@ where
 {
     fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
         match decode(&ctx, &body, self.decode) {
-            Err(status) => ctx.refuse(&status),
+            Err(status) => refuse(ctx, &status),
             Ok(args) => {
                 drop(body);
                 let answering = Answering {
@@ -209,6 +209,12 @@ where
             log_failed(&ctx, result);
         })
     }
+}
+
+/// The handler does not run.
+#[cold]
+fn refuse(ctx: PullCtx, status: &Status) {
+    ctx.refuse(status);
 }
 
 /// Reads a body, or says in a status why it cannot be read.

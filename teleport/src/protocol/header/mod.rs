@@ -33,8 +33,13 @@ pub(super) fn decode(
 fn text(part: &[u8], whole: &Bytes) -> ByteString {
     match ByteString::try_from(whole.slice_ref(part)) {
         Ok(text) => text,
-        Err(_) => ByteString::from(String::from_utf8_lossy(part).into_owned()),
+        Err(_) => lossy(part),
     }
+}
+
+#[cold]
+fn lossy(part: &[u8]) -> ByteString {
+    ByteString::from(String::from_utf8_lossy(part).into_owned())
 }
 
 /// Success is what most replies say; there is no need to keep a slice of the buffer for it.

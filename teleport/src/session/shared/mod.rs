@@ -448,9 +448,14 @@ impl Shared {
         let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
         // Only a session on its way out waits for its handlers.
         if last && !self.is_open() {
-            let rests = self.rouse_if_draining(&self.lock());
-            self.wake_driver(rests);
+            self.all_handlers_ended();
         }
+    }
+
+    #[cold]
+    fn all_handlers_ended(&self) {
+        let rests = self.rouse_if_draining(&self.lock());
+        self.wake_driver(rests);
     }
 
     /// Starts the orderly end on this side. `false` if it had begun already.
