@@ -273,6 +273,34 @@ async fn one_byte_of_a_packet_and_then_nothing_is_cut_too() {
     );
 }
 
+/// Uses up what the runtime grants a task for one turn.
+struct Greedy;
+
+#[pull_controller]
+impl Greedy {
+    async fn feast(&self) {
+        for _ in 0..1000 {
+            tokio::task::consume_budget().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_byte_behind_a_call_that_uses_up_the_turn_is_cut_too() {
+    let server = peer(PeerConfig::default(), Greedy.into_router());
+    let (mut wire, session) = stranger(&server).await;
+    let start = Instant::now();
+    let bytes = [pull(0, "/greedy/feast", b""), vec![0]].concat();
+    wire.write_all(&bytes).await.expect("taken");
+    let closed = timeout(SECOND * 100, session.closed()).await;
+    closed.expect("its time is over");
+    let took = start.elapsed();
+    assert!(
+        took >= SECOND * 30 && took < SECOND * 31 + PARTING,
+        "{took:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_link_takes_its_time() {
     let server = peer(PeerConfig::default(), Size.into_router());

@@ -1,9 +1,10 @@
 //! The time limits of a connection.
 
-use std::{mem, task::Context};
+use std::{future::Future as _, mem, pin::pin, task::Context};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
     time::Instant,
 };
 
@@ -92,9 +93,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 Some(timer) => timer.as_mut().reset(due),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
             }
-            // Once is enough to note the waker: it is the same for the whole life of the task.
+            // Once is enough to note the waker: it is the same for the whole life of the task. What handlers have used up of the
+            // task's budget must not keep the timer from noting it.
             if let Some(timer) = &mut self.timer
-                && timer.as_mut().poll(cx).is_pending()
+                && pin!(unconstrained(timer.as_mut())).poll(cx).is_pending()
             {
                 return;
             }
