@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -542,6 +543,86 @@ async fn a_codec_that_panics_fails_the_call_that_it_is_about() {
     assert_eq!(session.pulls_in_flight(), 0);
     assert_eq!(call("hi").await.expect("no panic").expect("answered"), "hi");
     session.close().await;
+}
+
+/// Says that bodies are to be copied, as the simplest protocol does.
+struct Copying;
+
+impl Protocol for Copying {
+    fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError> {
+        Standard.decode(src, limits)
+    }
+
+    fn encode(
+        &self,
+        header: HeaderRef<'_>,
+        codec: HeaderCodec,
+        body: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>,
+        dst: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        Standard.encode(header, codec, body, dst)
+    }
+}
+
+/// Panics when it is written, or fails.
+enum Unwritable {
+    Panics,
+    Fails,
+}
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Panics => panic!("on purpose"),
+            Self::Fails => Err(serde::ser::Error::custom("on purpose")),
+        }
+    }
+}
+
+struct Speaker;
+
+#[pull_controller(client = false)]
+impl Speaker {
+    async fn number(&self) -> u32 {
+        1
+    }
+
+    async fn panics(&self) -> Unwritable {
+        Unwritable::Panics
+    }
+
+    async fn fails(&self) -> Unwritable {
+        Unwritable::Fails
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_cannot_be_written_loses_none_beside_it() {
+    for copying in [false, true] {
+        let server = Peer::builder().routes(Speaker.into_router());
+        let server = match copying {
+            true => server.protocol(Copying),
+            false => server,
+        };
+        let Pair { session, .. } = connect(server.build().expect("a peer"), plain()).await;
+        for broken in ["/speaker/panics", "/speaker/fails"] {
+            let call = |uri| {
+                session
+                    .pull::<_, u32>(uri, ())
+                    .timeout(Duration::from_secs(10))
+            };
+            // In one write, and so in one turn of the other side.
+            let (before, between, after) = tokio::join!(
+                call("/speaker/number"),
+                call(broken),
+                call("/speaker/number")
+            );
+            assert_eq!(before.expect("the first"), 1, "{broken}, {copying}");
+            let error = between.expect_err("it cannot be written");
+            assert_eq!(error.code(), 500, "{broken}, {copying}: {error}");
+            assert_eq!(after.expect("the last"), 1, "{broken}, {copying}");
+        }
+    }
 }
 
 /// Panics when it reads, or when it writes.

@@ -370,10 +370,27 @@ pub fn append_body(
         default: value.fallback_codec(),
         nil: codec,
     };
-    let mut parts = Parts::from(mem::take(out));
-    let result = encode_body(value, choice, gzip, codecs, &mut parts);
-    *out = parts.into_vec();
-    result
+    as_parts(out, |parts| encode_body(value, choice, gzip, codecs, parts))
+}
+
+/// Lends a buffer as parts. What is in it stays there if `append` panics.
+pub(crate) fn as_parts<R>(out: &mut Vec<u8>, append: impl FnOnce(&mut Parts) -> R) -> R {
+    struct Lent<'a> {
+        parts: Parts,
+        out: &'a mut Vec<u8>,
+    }
+
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            *self.out = mem::take(&mut self.parts).into_vec();
+        }
+    }
+
+    let mut lent = Lent {
+        parts: Parts::from(mem::take(out)),
+        out,
+    };
+    append(&mut lent.parts)
 }
 
 fn known(codec: CodecId, codecs: &Codecs) -> Result<(), CodecError> {

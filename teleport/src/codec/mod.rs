@@ -17,7 +17,7 @@ mod registry;
 mod text;
 mod zero;
 
-pub(crate) use self::body::{Choice, encode_body};
+pub(crate) use self::body::{Choice, as_parts, encode_body};
 pub(crate) use self::{
     gzip::inflated_so_far, json::write_string as write_json_string,
     lenient::replace_lone_surrogates,

@@ -11,8 +11,6 @@ mod packet;
 mod reader;
 mod standard;
 
-use std::mem;
-
 use bytes::BytesMut;
 
 pub use self::{
@@ -22,7 +20,7 @@ pub use self::{
     packet::{Header, HeaderCodec, HeaderRef, Packet, PacketKind},
     standard::Standard,
 };
-use crate::codec::CodecError;
+use crate::codec::{CodecError, as_parts};
 pub use crate::codec::{Mark, Parts};
 
 /// A packet format.
@@ -64,12 +62,7 @@ pub trait Protocol: Send + Sync + 'static {
         body: &mut dyn FnMut(&mut Parts) -> Result<(), CodecError>,
         dst: &mut Parts,
     ) -> Result<(), EncodeError> {
-        let mut copied = |out: &mut Vec<u8>| {
-            let mut parts = Parts::from(mem::take(out));
-            let result = body(&mut parts);
-            *out = parts.into_vec();
-            result
-        };
+        let mut copied = |out: &mut Vec<u8>| as_parts(out, &mut *body);
         self.encode(header, header_codec, &mut copied, dst.copied())
     }
 
