@@ -13,7 +13,7 @@ use bytestring::ByteString;
 use super::{Context, Counted, known_codec, small};
 use crate::{
     codec::{Choice, CodecId, Encode, probe::EncodeAs},
-    protocol::{HeaderCodec, Packet, Parts},
+    protocol::{EncodeError, HeaderCodec, Packet, Parts},
     session::{
         Session, discard, farewell,
         reply::{self, ReplyHead},
@@ -94,24 +94,27 @@ impl PullCtx {
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
     ) -> Option<Parts> {
-        let size = match &result {
+        let tried = match &result {
             Ok(value) if self.scope().is_none() => {
                 let value = encode.wrap(value);
                 self.answer_in_turn(&value)
             }
             _ => None,
         };
-        if let Some(size) = size {
-            self.end(None, size, None);
-            discard(result, "a reply");
-            return None;
+        match tried {
+            Some(Ok(size)) => {
+                self.end(None, size, None);
+                discard(result, "a reply");
+                None
+            }
+            Some(Err(error)) => self.answer_at_length(result, encode, Some(error)),
+            None => self.answer_at_length(result, encode, None),
         }
-        self.answer_at_length(result, encode)
     }
 
     /// Encodes the reply behind the others of this turn, which is nearly always all there is to do. Gives its size.
     #[inline]
-    fn answer_in_turn(&self, value: &impl Encode) -> Option<usize> {
+    fn answer_in_turn(&self, value: &impl Encode) -> Option<Result<usize, EncodeError>> {
         reply::append_value(
             self.session(),
             self.reply_head(),
@@ -126,15 +129,22 @@ impl PullCtx {
         reply::reply_choice(set, self.known_codec)
     }
 
+    /// `failed`: why the value cannot be encoded, if that was tried.
     #[inline(never)]
     fn answer_at_length<R>(
         &self,
         result: Result<R, Status>,
         encode: impl EncodeAs<R>,
+        failed: Option<EncodeError>,
     ) -> Option<Parts> {
         let session = self.session();
-        let (mut sent, mut failure) = match &result {
-            Ok(value) => {
+        let (mut sent, mut failure) = match (&result, failed) {
+            (Ok(_), Some(error)) => {
+                let mut sent = reply::send_failure(session, self.reply_head(), &error);
+                let failure = sent.failure.take();
+                (sent, failure)
+            }
+            (Ok(value), None) => {
                 let choice = self.reply_choice();
                 let show = self
                     .scope()
@@ -144,7 +154,7 @@ impl PullCtx {
                 let failure = sent.failure.take();
                 (sent, failure)
             }
-            Err(status) => {
+            (Err(status), _) => {
                 log_cause(self, status);
                 let sent = reply::send_status(session, self.reply_head(), status);
                 (sent, None)

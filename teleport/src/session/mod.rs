@@ -27,6 +27,7 @@ pub(crate) mod reply;
 mod runner;
 pub(crate) mod scope;
 pub(crate) mod shared;
+mod stream_waker;
 mod sync;
 #[cfg(feature = "otel")]
 mod trace;
@@ -81,9 +82,9 @@ impl Session {
         &self.0
     }
 
-    /// Wakes the session's driver for the sake of its stream.
+    /// What the session's stream is to wake.
     pub(crate) fn stream_waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.0))
+        Waker::from(Arc::clone(&self.0.stream))
     }
 
     /// Both are handles to the same connection.

@@ -54,14 +54,14 @@ pub(crate) struct Sent {
 }
 
 /// Encodes the reply `value` behind the others of this turn, and gives the size of its packet. `None` if this is not the session's
-/// own turn, there is no room, or it cannot be encoded: then nothing was done.
+/// own turn, or there is no room: then nothing was done.
 #[inline]
 pub(crate) fn append_value(
     session: &Session,
     head: ReplyHead<'_>,
     value: &impl Encode,
     choice: Choice,
-) -> Option<usize> {
+) -> Option<Result<usize, EncodeError>> {
     let env = &session.shared().env;
     let mut body = |out: &mut Parts| encode_body(value, choice, head.gzip, &env.codecs, out);
     let encode = |frame: &mut Parts| {
@@ -69,7 +69,7 @@ pub(crate) fn append_value(
         env.protocol
             .encode_parts(header, head.header_codec, &mut body, frame)
     };
-    turn::append(session.shared(), |frame| checked(session, frame, encode))?.ok()
+    turn::append(session.shared(), |frame| checked(session, frame, encode))
 }
 
 /// Encodes a packet that is no larger than may be sent, and gives its size.
@@ -119,15 +119,20 @@ pub(crate) fn send_value(
             text: text.take(),
             ..sent
         },
-        Err(error) => {
-            tracing::warn!(uri = &*env.log.shown(head.uri), peer = %session.peer_addr(), %error, "a reply cannot be encoded");
-            let status = encode_failure(&error);
-            let sent = send_status(session, head, &status);
-            Sent {
-                failure: Some(status),
-                ..sent
-            }
-        }
+        Err(error) => send_failure(session, head, &error),
+    }
+}
+
+/// Answers that the value cannot be encoded.
+#[cold]
+pub(crate) fn send_failure(session: &Session, head: ReplyHead<'_>, error: &EncodeError) -> Sent {
+    let uri = session.shared().env.log.shown(head.uri);
+    tracing::warn!(uri = &*uri, peer = %session.peer_addr(), %error, "a reply cannot be encoded");
+    let status = encode_failure(error);
+    let sent = send_status(session, head, &status);
+    Sent {
+        failure: Some(status),
+        ..sent
     }
 }
 

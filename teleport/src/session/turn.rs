@@ -18,7 +18,7 @@ thread_local! {
 struct Replies {
     /// Those that were not handed over: the driver writes them, or hands them over.
     frames: Parts,
-    /// So many of those bytes are whole frames. What is behind them, an encoder that panicked has left.
+    /// So many of those bytes are whole frames. What is behind them, an encoder that failed or panicked has left.
     whole: usize,
     /// Bytes of those that were handed over.
     handed_over: usize,
@@ -53,6 +53,13 @@ impl Replies {
         self.whole = 0;
     }
 
+    /// A buffer that was used for something large is not kept.
+    fn let_go(&mut self) {
+        if self.frames.copied().capacity() > scratch::KEEP {
+            self.frames = Parts::new();
+        }
+    }
+
     #[inline]
     fn cut(&mut self) {
         if self.frames.copied().len() != self.whole || self.frames.has_shared() {
@@ -65,6 +72,7 @@ impl Replies {
         // What is shared has been handed over, if it was whole.
         let mut copied = mem::take(&mut self.frames).into_copied();
         copied.truncate(self.whole);
+        self.whole = copied.len();
         self.frames = Parts::from(copied);
     }
 }
@@ -105,7 +113,11 @@ impl Gathers {
                 replies.cut();
                 mem::take(replies.frames.copied())
             }
-            _ => Vec::new(),
+            Ok(mut replies) => {
+                replies.let_go();
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
         })
     }
 }
@@ -191,10 +203,10 @@ pub(super) fn append<T, E>(
             return None;
         }
         let result = encode(&mut replies.frames);
-        if replies.frames.has_shared() {
-            replies.append_shared(shared);
-        } else {
-            replies.whole = replies.frames.copied().len();
+        match &result {
+            Ok(_) if replies.frames.has_shared() => replies.append_shared(shared),
+            Ok(_) => replies.whole = replies.frames.copied().len(),
+            Err(_) => {}
         }
         Some(result)
     })

@@ -8,7 +8,7 @@ thread_local! {
     static SCRATCH: RefCell<Parts> = const { RefCell::new(Parts::new()) };
 }
 
-/// A thread keeps a buffer of at most this size for the next frame. Large enough for large frames: fresh memory for each of
+/// A thread keeps a buffer of at most this size for the next frame, and another for the next replies. Large enough for large frames: fresh memory for each of
 /// them costs more than writing it.
 pub(crate) const KEEP: usize = 2 * 1024 * 1024;
 

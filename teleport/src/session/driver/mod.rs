@@ -49,7 +49,8 @@ const TRIM: Duration = Duration::from_secs(1);
 #[repr(C, align(64))]
 pub(crate) struct Driver<I> {
     reading: bool,
-    /// The last reading has not come to the end of what is there.
+    /// The last reading has not come to a point from which the [stream's waker](Session::stream_waker) wakes the task: there is no
+    /// more, or a plugin or memory is waited for.
     unread: bool,
     /// There is too much to write to read on.
     choked: bool,
@@ -172,7 +173,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if put_off && self.gathers(shared, io, cx.waker()) {
             return Poll::Pending;
         }
-        let stirred = shared.has_stirred();
+        let woken_to_read = shared.stream.take_note();
         let Intake {
             again,
             mut replies,
@@ -180,7 +181,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             served,
             woken,
             together,
-        } = match (self.parting, stirred || self.unread) {
+        } = match (self.parting, woken_to_read || self.unread) {
             (true, _) => self.discard(io),
             (false, true) => self.take_in(session, io, cx.waker()),
             (false, false) => {

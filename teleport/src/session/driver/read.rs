@@ -67,7 +67,7 @@ pub(super) struct Turn<'a> {
     gathers: Option<Gathers>,
     /// Callers that were woken.
     pub(super) woken: usize,
-    /// So many may be.
+    /// So many replies are taken in.
     most: usize,
     /// Calls that were under way when it began.
     calls: usize,

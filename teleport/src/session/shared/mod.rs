@@ -6,7 +6,7 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
-    task::{Wake, Waker},
+    task::Waker,
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
     pending::{Pending, Progress},
     reason::{Closed, Reason},
     scope::Scope,
+    stream_waker::StreamWaker,
     sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify},
     turn,
 };
@@ -106,9 +107,10 @@ pub(crate) struct Shared {
     /// Handlers that have not answered yet.
     running: AtomicU32,
     /// Pulls whose callers have not taken their replies yet, or have none. This and the next three change under the lock, and are
-    /// readable without.
+    /// readable without it.
     calls: AtomicU32,
-    /// Bytes that wait to be written, in the outbox or in the driver's flush.
+    /// Bytes that wait to be written, in the outbox or in the driver's flush. What a turn writes itself is not among them, but for what
+    /// the stream does not take.
     queued: AtomicUsize,
     /// Far more waits to be written than may: nothing is read until there is less.
     choked: AtomicBool,
@@ -117,11 +119,9 @@ pub(crate) struct Shared {
     /// The driver will look at the outbox by itself, so nobody needs to wake it. Set without the lock, cleared under it: who has put
     /// something into the outbox and then finds it set knows that the driver is yet to take the lock.
     awake: AtomicBool,
-    /// The stream has woken the driver since it was last read. Set without the lock.
-    stirs: AtomicBool,
     state: Mutex<State>,
-    /// Wakes the driver, once it runs. It is the same for its whole life.
-    driver: OnceLock<Waker>,
+    /// Wakes the driver.
+    pub(super) stream: Arc<StreamWaker>,
     pub(crate) env: Arc<Env>,
     /// What handlers hold.
     pub(crate) memory: Arc<Memory>,
@@ -217,8 +217,7 @@ impl Shared {
             choked: AtomicBool::new(false),
             open: AtomicBool::new(true),
             awake: AtomicBool::new(true),
-            stirs: AtomicBool::new(false),
-            driver: OnceLock::new(),
+            stream: Arc::new(StreamWaker::new()),
             memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
             env,
             heard: AtomicU64::new(0),
@@ -602,22 +601,9 @@ impl Shared {
 
     #[inline]
     fn wake_driver(&self, rests: bool) {
-        if rests && let Some(driver) = self.driver.get() {
-            driver.wake_by_ref();
+        if rests {
+            self.stream.wake_driver();
         }
-    }
-}
-
-/// What the stream wakes: the driver, which then knows that there may be something to read. Callers wake it far more often, and
-/// then there is nothing.
-impl Wake for Shared {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.stirs.store(true, Ordering::Release);
-        self.wake_driver(true);
     }
 }
 

@@ -76,22 +76,12 @@ impl Shared {
     /// The driver, which `waker` wakes, is at work, and finds by itself what is put into the outbox.
     #[inline]
     pub(in crate::session) fn turn_begins(&self, waker: &Waker) -> Phase {
-        self.driver.get_or_init(|| waker.clone());
+        self.stream.is_for(waker);
         self.awake.store(true, Ordering::Relaxed);
         match self.is_open() {
             true => Phase::Open,
             false => self.phase(),
         }
-    }
-
-    /// Whether the stream has woken the driver since this was last asked. The next reading sees what it was woken for.
-    #[inline]
-    pub(in crate::session) fn has_stirred(&self) -> bool {
-        let stirs = self.stirs.load(Ordering::Acquire);
-        if stirs {
-            self.stirs.store(false, Ordering::Relaxed);
-        }
-        stirs
     }
 
     /// Pulls whose callers have not taken their replies yet, or have none.
