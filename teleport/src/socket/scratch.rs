@@ -8,8 +8,8 @@ thread_local! {
     static SCRATCH: RefCell<Parts> = const { RefCell::new(Parts::new()) };
 }
 
-/// A thread keeps a buffer of at most this size for the next frame, and another for the next replies. Large enough for large frames: fresh memory for each of
-/// them costs more than writing it.
+/// A thread keeps a buffer of at most this size for the next frame, and another for the next replies. Large enough for large
+/// frames: fresh memory for each of them costs more than writing it.
 pub(crate) const KEEP: usize = 2 * 1024 * 1024;
 
 /// Lends this thread's buffer, empty, so that encoding a frame allocates nothing and happens under no lock.

@@ -42,8 +42,8 @@ const GLANCE: u32 = 64;
 /// compressed one far smaller.
 const LONG_READ: usize = 2 * 1024 * 1024;
 const LONG_INFLATE: usize = 16 * 1024;
-/// A turn wakes an eighth of the callers whose calls are under way, within these bounds, and writes what they send before it wakes
-/// more: so the other side has something to do while they run, and each write is still worth its while.
+/// A turn takes in the replies to an eighth of the calls under way, within these bounds, and what their callers send is written before
+/// more are taken in: so the other side has something to do while they run, and each write is still worth its while.
 const FEWEST: usize = 16;
 const MOST: usize = 1024;
 
