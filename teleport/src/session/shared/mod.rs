@@ -164,7 +164,7 @@ struct State {
     released: bool,
     pending: Pending,
     outbox: Outbox,
-    /// Bytes that were, if `over`.
+    /// Bytes that were, if `over`, which stands where a turn looks anyway.
     forced: usize,
     /// Why the session left `Open`.
     reason: Option<Box<Reason>>,
