@@ -13,7 +13,7 @@ use bytestring::ByteString;
 use super::{Context, Counted, known_codec, small};
 use crate::{
     codec::{Choice, CodecId, Encode, probe::EncodeAs},
-    protocol::{EncodeError, HeaderCodec, Packet, Parts},
+    protocol::{EncodeError, HeaderCodec, Packet, Parts, Text},
     session::{
         Session, discard, farewell,
         reply::{self, ReplyHead},
@@ -31,7 +31,7 @@ pub struct PullCtx {
     /// The request's own codec, if it is a known one.
     known_codec: Option<CodecId>,
     /// The uri before a plugin changed it: what the reply repeats.
-    asked: Option<Box<ByteString>>,
+    asked: Option<Box<Text>>,
     /// 0 is none.
     reply_codec: AtomicU8,
     /// [`UNSET`] is the request's.
@@ -248,7 +248,7 @@ impl PullCtx {
 }
 
 #[cold]
-fn uri_of(context: &Context) -> Box<ByteString> {
+fn uri_of(context: &Context) -> Box<Text> {
     Box::new(context.header().uri.clone())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytestring::ByteString;
+use super::Text;
 
 /// Values by name that travel in a packet's header: a trace context, a tenant, whatever the two sides agree on.
 ///
@@ -28,7 +28,7 @@ use bytestring::ByteString;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[allow(clippy::box_collection)] // One pointer in every header, which is moved about; nearly always it is empty.
-pub struct Meta(Option<Box<Vec<(ByteString, ByteString)>>>);
+pub struct Meta(Option<Box<Vec<(Text, Text)>>>);
 
 impl Meta {
     /// More values than this are not read: each takes more memory than bytes on the wire.
@@ -44,7 +44,7 @@ impl Meta {
     }
 
     /// Sets a value. [`MOST`](Self::MOST) values are sent and read; those beyond it are not.
-    pub fn insert(&mut self, name: impl Into<ByteString>, value: impl Into<ByteString>) {
+    pub fn insert(&mut self, name: impl Into<Text>, value: impl Into<Text>) {
         let (name, value) = (name.into(), value.into());
         let pairs = self.0.get_or_insert_default();
         if let Some((_, known)) = pairs.iter_mut().find(|(known, _)| *known == name) {
@@ -69,10 +69,11 @@ impl Meta {
 
     /// The same values, which share no memory with anything.
     pub(super) fn detached(&self) -> Self {
-        let copy = |text: &ByteString| ByteString::from(&**text);
         let pairs = self.0.as_deref().filter(|pairs| !pairs.is_empty());
         Self(pairs.map(|pairs| {
-            let copies = pairs.iter().map(|(name, value)| (copy(name), copy(value)));
+            let copies = pairs
+                .iter()
+                .map(|(name, value)| (name.detached(), value.detached()));
             Box::new(copies.collect())
         }))
     }

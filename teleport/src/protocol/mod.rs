@@ -10,6 +10,7 @@ mod meta;
 mod packet;
 mod reader;
 mod standard;
+mod text;
 
 use bytes::BytesMut;
 
@@ -19,6 +20,7 @@ pub use self::{
     meta::Meta,
     packet::{Header, HeaderCodec, HeaderRef, Packet, PacketKind},
     standard::Standard,
+    text::Text,
 };
 use crate::codec::{CodecError, as_parts};
 pub use crate::codec::{Mark, Parts};

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
-use super::Meta;
+use super::{Meta, Text};
 use crate::codec::{Body, CodecId};
 
 /// What a packet is for: the header's `type`.
@@ -112,13 +111,13 @@ pub struct Header {
     /// What the packet is for.
     pub kind: PacketKind,
     /// Path and query.
-    pub uri: ByteString,
+    pub uri: Text,
     /// Compression level of the body; any value but 0 says that it is compressed.
     pub gzip: i32,
     /// In a reply: 200, or what went wrong.
     pub status_code: i32,
     /// In a reply: the text to the code.
-    pub status: ByteString,
+    pub status: Text,
     /// In a pull: how many milliseconds the caller still waits; 0 if it does not say. An extension, which old peers skip.
     pub timeout_ms: u64,
     /// Further values for whoever handles the packet. An extension, which old peers skip.
@@ -128,7 +127,7 @@ pub struct Header {
 impl Header {
     /// A header with kind, sequence number and uri, and nothing else.
     #[must_use]
-    pub fn new(kind: PacketKind, seq: u64, uri: impl Into<ByteString>) -> Self {
+    pub fn new(kind: PacketKind, seq: u64, uri: impl Into<Text>) -> Self {
         Self {
             seq,
             kind,
@@ -242,8 +241,8 @@ impl Packet {
         if size > SMALL {
             return 0;
         }
-        header.uri = ByteString::from(&*header.uri);
-        header.status = ByteString::from(&*header.status);
+        header.uri = header.uri.detached();
+        header.status = header.status.detached();
         header.meta = header.meta.detached();
         self.body = Bytes::copy_from_slice(&self.body);
         size

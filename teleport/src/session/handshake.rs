@@ -2,7 +2,6 @@
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
-use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{Session, heartbeat::Heartbeat};
@@ -101,7 +100,7 @@ impl<'a> Handshake<'a> {
         let (seq, uri) = (pull.header.seq, pull.header.uri.clone());
         let mut header = Header::new(PacketKind::Reply, seq, uri);
         (header.status_code, header.status) = match outcome {
-            Ok(()) => (code::OK, ByteString::from_static("OK")),
+            Ok(()) => (code::OK, "OK".into()),
             Err(status) => (status.code(), status.message().into()),
         };
         self.send(&header, pull.header_codec, None, ()).await

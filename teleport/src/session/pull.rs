@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytestring::ByteString;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
@@ -29,7 +28,7 @@ use crate::{
         probe::{DecodeAs, Plain},
     },
     error::Error,
-    protocol::{Header, HeaderCodec, Meta, Packet, PacketKind, Parts},
+    protocol::{Header, HeaderCodec, Meta, Packet, PacketKind, Parts, Text},
     socket::scratch::with_scratch,
     status::Status,
 };
@@ -131,7 +130,7 @@ impl<'a, A, R, D> Pull<'a, A, R, D> {
     }
 
     /// Sends a value in the header; see [`Meta`].
-    pub fn meta(mut self, name: impl Into<ByteString>, value: impl Into<ByteString>) -> Self {
+    pub fn meta(mut self, name: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.meta.insert(name, value);
         self
     }
@@ -364,7 +363,7 @@ where
     }
 
     fn header(&self, seq: u64) -> Header {
-        Header::new(PacketKind::Pull, seq, ByteString::from(&*self.uri))
+        Header::new(PacketKind::Pull, seq, &*self.uri)
     }
 
     /// When the time limit passes; `None` if that is beyond what the clock can tell.

@@ -9,7 +9,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytestring::ByteString;
 use tracing::Instrument;
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     codec::{CodecId, Encode},
     error::Error,
-    protocol::{Header, HeaderCodec, Meta, PacketKind, Parts},
+    protocol::{Header, HeaderCodec, Meta, PacketKind, Parts, Text},
     socket::scratch::with_scratch,
 };
 
@@ -108,7 +107,7 @@ impl<'a, A> Push<'a, A> {
     }
 
     /// Sends a value in the header; see [`Meta`].
-    pub fn meta(mut self, name: impl Into<ByteString>, value: impl Into<ByteString>) -> Self {
+    pub fn meta(mut self, name: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.meta.insert(name, value);
         self
     }
@@ -245,7 +244,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
     }
 
     fn header(&self, seq: u64) -> Header {
-        Header::new(PacketKind::Push, seq, ByteString::from(&*self.uri))
+        Header::new(PacketKind::Push, seq, &*self.uri)
     }
 }
 

@@ -5,7 +5,6 @@ pub(super) mod json;
 pub(super) mod protobuf;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::{Header, HeaderCodec, HeaderRef, ProtocolError};
 
@@ -26,28 +25,6 @@ pub(super) fn decode(
     match codec {
         HeaderCodec::Json => json::decode(bytes),
         HeaderCodec::Protobuf => protobuf::decode(bytes, whole),
-    }
-}
-
-/// A text of the header, which is `part` of `whole`. Bytes that are not UTF-8 become U+FFFD.
-fn text(part: &[u8], whole: &Bytes) -> ByteString {
-    match ByteString::try_from(whole.slice_ref(part)) {
-        Ok(text) => text,
-        Err(_) => lossy(part),
-    }
-}
-
-#[cold]
-fn lossy(part: &[u8]) -> ByteString {
-    ByteString::from(String::from_utf8_lossy(part).into_owned())
-}
-
-/// Success is what most replies say; there is no need to keep a slice of the buffer for it.
-fn status(part: &[u8], whole: &Bytes) -> ByteString {
-    match part {
-        b"" => ByteString::new(),
-        b"OK" => ByteString::from_static("OK"),
-        part => text(part, whole),
     }
 }
 

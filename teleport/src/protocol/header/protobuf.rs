@@ -1,12 +1,8 @@
 //! Headers as protobuf messages: written out by hand, because it is the hottest code there is.
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
-use super::{
-    super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, reader::Reader},
-    status, text,
-};
+use super::super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, Text, reader::Reader};
 
 const SEQ: u8 = 1;
 const TYPE: u8 = 2;
@@ -199,13 +195,23 @@ pub(in crate::protocol) fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
     Some(Header {
         seq: found.seq,
         kind: PacketKind::from_i32(found.kind),
-        uri: text(found.uri, whole),
+        uri: Text::slice(found.uri, whole),
         gzip: found.gzip,
         status_code: found.status_code,
         status: status(found.status, whole),
         timeout_ms: extensions.timeout_ms,
         meta: extensions.meta,
     })
+}
+
+/// Nearly all say the same.
+#[inline]
+fn status(part: &[u8], whole: &Bytes) -> Text {
+    match part {
+        b"" => Text::new(),
+        b"OK" => Text::from("OK"),
+        part => Text::slice(part, whole),
+    }
 }
 
 /// Fields that the seed knows.
@@ -282,14 +288,14 @@ fn extension(
     Some(())
 }
 
-fn meta_entry(entry: &[u8], whole: &Bytes) -> Option<(ByteString, ByteString)> {
-    let (mut name, mut value) = (ByteString::new(), ByteString::new());
+fn meta_entry(entry: &[u8], whole: &Bytes) -> Option<(Text, Text)> {
+    let (mut name, mut value) = (Text::new(), Text::new());
     let mut reader = Reader::new(entry);
     while !reader.is_empty() {
         let key = reader.varint()?;
         match (u8::try_from(key >> 3).unwrap_or(0), (key & 7) as u8) {
-            (NAME, BYTES) => name = text(slice(&mut reader)?, whole),
-            (VALUE, BYTES) => value = text(slice(&mut reader)?, whole),
+            (NAME, BYTES) => name = Text::slice(slice(&mut reader)?, whole),
+            (VALUE, BYTES) => value = Text::slice(slice(&mut reader)?, whole),
             (NAME | VALUE, _) => return None,
             (_, wire) => skip(&mut reader, wire)?,
         }
