@@ -1,8 +1,7 @@
 //! Where a handler runs: in place, in the connection's own task, while that is cheap; else in a task of its own.
 
 use std::{
-    alloc::Layout,
-    any::Any,
+    any::{Any, TypeId},
     cell::RefCell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,15 +14,16 @@ use std::{
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     time::Instant,
 };
-use tokio_util::sync::ReusableBoxFuture;
 
 use super::{
+    dispatch::BoxFuture,
     memory::{Holding, Memory},
-    panics::panic_text,
+    panics::{discard, panic_text},
 };
 
 /// A poll that takes longer than this holds up the other packets of its connection.
@@ -181,11 +181,18 @@ impl<'a> Runner<'a> {
         F: Future<Output = ()> + Send + 'static,
     {
         if pace.is_slow() {
-            return self.run_aside(pace, future);
+            return self.spawn(pace, size_of::<F>(), Box::pin(Slot::new(future)));
         }
-        let mut place = Place::take(future);
+        let mut slot = Slot::take();
+        slot.as_mut().project().handler.set(Some(future));
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = catch_unwind(AssertUnwindSafe(|| place.future.poll(&mut cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = slot.as_mut().poll(&mut cx);
+            if polled.is_ready() {
+                slot.as_mut().project().handler.set(None);
+            }
+            polled
+        }));
 
         let now = Instant::now();
         let mark = self.mark.replace(now).unwrap_or(now);
@@ -193,24 +200,18 @@ impl<'a> Runner<'a> {
         self.spent += elapsed;
         pace.note(elapsed);
         match polled {
-            Ok(Poll::Ready(())) => place.keep(),
-            Ok(Poll::Pending) => self.spawn(pace, place.layout.size(), place.future),
-            Err(panic) => log_panic(panic.as_ref()),
+            Ok(Poll::Ready(())) => Slot::keep(slot),
+            Ok(Poll::Pending) => self.spawn(pace, size_of::<F>(), slot),
+            Err(panic) => {
+                log_panic(panic.as_ref());
+                discard(slot, "a handler");
+            }
         }
-    }
-
-    /// Runs a handler that is likely to take long in a task.
-    #[inline(never)]
-    fn run_aside<F>(&mut self, pace: &Arc<Pace>, future: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.spawn(pace, size_of::<F>(), ReusableBoxFuture::new(future));
     }
 
     /// Moves a handler of so many bytes to a task of its own. From now on what it holds is counted.
     #[inline(never)]
-    fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: ReusableBoxFuture<'static, ()>) {
+    fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: BoxFuture<'static, ()>) {
         pace.running.fetch_add(1, Ordering::Relaxed);
         let pinned = (self.detached == 0).then(|| self.pinned.hold(self.memory));
         tokio::spawn(Task {
@@ -234,82 +235,111 @@ impl Pinned {
     }
 }
 
-/// A box for handlers of one size; what ran in it last is done.
-struct Place {
-    layout: Layout,
-    future: ReusableBoxFuture<'static, ()>,
-}
-
-thread_local! {
-    /// Of all connections: the box of one that is seldom used would have to be fetched from memory. The last one used comes last.
-    static PLACES: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
-}
-
-/// So many boxes are kept, up to this size: what is called often has few sizes.
-const PLACES_KEPT: usize = 8;
-const LARGEST_KEPT: usize = 4 * 1024;
-
-impl Place {
-    /// Puts a handler into a box that is kept for its size, or into a new one.
-    #[inline]
-    fn take<F>(future: F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        match Self::kept(Layout::new::<F>()) {
-            Some(mut place) => {
-                place.future.set(future);
-                place
-            }
-            None => Self::new(future),
-        }
+pin_project! {
+    /// A box for handlers of one type, and the one that is in it.
+    struct Slot<F> {
+        #[pin]
+        handler: Option<F>,
     }
+}
 
-    #[cold]
-    fn new<F>(future: F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+impl<F> Slot<F> {
+    fn new(handler: F) -> Self {
         Self {
-            layout: Layout::new::<F>(),
-            future: ReusableBoxFuture::new(future),
+            handler: Some(handler),
         }
     }
 
-    fn kept(layout: Layout) -> Option<Self> {
-        PLACES.with(|kept| {
-            let mut kept = kept.try_borrow_mut().ok()?;
-            match kept.last() {
-                Some(last) if last.layout == layout => kept.pop(),
-                _ => Self::search(&mut kept, layout),
-            }
-        })
-    }
-
     #[cold]
-    fn search(kept: &mut Vec<Self>, layout: Layout) -> Option<Self> {
-        let known = kept.iter().position(|place| place.layout == layout)?;
-        Some(kept.remove(known))
+    fn empty() -> Pin<Box<Self>> {
+        Box::pin(Self { handler: None })
+    }
+}
+
+impl<F: 'static> Slot<F> {
+    /// One that is empty.
+    #[inline]
+    fn take() -> Pin<Box<Self>> {
+        let kept = PLACES.with(|places| places.try_borrow_mut().ok()?.of().take());
+        kept.unwrap_or_else(Self::empty)
     }
 
-    fn keep(self) {
-        if self.layout.size() > LARGEST_KEPT {
+    /// Keeps one that is empty for the next handler.
+    #[inline]
+    fn keep(slot: Pin<Box<Self>>) {
+        if size_of::<F>() > LARGEST_KEPT {
             return;
         }
-        PLACES.with(|kept| {
-            if let Ok(mut kept) = kept.try_borrow_mut() {
-                if kept.len() == PLACES_KEPT {
-                    kept.remove(0);
-                }
-                kept.push(self);
+        PLACES.with(|places| {
+            if let Ok(mut places) = places.try_borrow_mut() {
+                *places.of() = Some(slot);
             }
         });
     }
 }
 
+impl<F: Future<Output = ()>> Future for Slot<F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().handler.as_pin_mut() {
+            Some(handler) => handler.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// Boxes for the handlers of a thread, by their types, the last one used last. Not of a connection: the box of one that is
+/// seldom used would have to be fetched from memory.
+struct Places(Vec<(TypeId, Box<dyn Any>)>);
+
+/// What [`Places`] keeps for a type.
+type Place<F> = Option<Pin<Box<Slot<F>>>>;
+
+thread_local! {
+    static PLACES: RefCell<Places> = const { RefCell::new(Places(Vec::new())) };
+}
+
+/// So many boxes are kept, up to this size in bytes.
+const PLACES_KEPT: usize = 32;
+const LARGEST_KEPT: usize = 4 * 1024;
+
+impl Places {
+    #[inline]
+    fn of<F: 'static>(&mut self) -> &mut Place<F> {
+        let id = TypeId::of::<F>();
+        if self.0.last().is_none_or(|(last, _)| *last != id) {
+            self.find(id, || Box::new(Place::<F>::None));
+        }
+        match self
+            .0
+            .last_mut()
+            .and_then(|(_, place)| place.downcast_mut())
+        {
+            Some(place) => place,
+            None => unreachable!("the last place is of this type"),
+        }
+    }
+
+    /// Makes the place of a type the last one.
+    #[cold]
+    fn find(&mut self, id: TypeId, new: fn() -> Box<dyn Any>) {
+        let known = self.0.iter().position(|(known, _)| *known == id);
+        let place = match known {
+            Some(known) => self.0.remove(known),
+            None => (id, new()),
+        };
+        if self.0.len() == PLACES_KEPT {
+            self.0.remove(0);
+        }
+        self.0.push(place);
+    }
+}
+
 /// A handler in a task of its own. Goes on measuring, so that a route that became quick runs in place again.
 struct Task {
-    future: Option<ReusableBoxFuture<'static, ()>>,
+    future: Option<BoxFuture<'static, ()>>,
     pace: Arc<Pace>,
     _held: Holding,
     /// The buffer that its packet is a slice of.
@@ -331,7 +361,7 @@ impl Future for Task {
             return Poll::Ready(());
         };
         let start = Instant::now();
-        let poll = AssertUnwindSafe(|| running.poll(cx));
+        let poll = AssertUnwindSafe(|| running.as_mut().poll(cx));
         let polled = if pace.is_heavy() {
             aside(|| catch_unwind(poll))
         } else {
