@@ -48,7 +48,7 @@ impl RouterDispatch {
         &self.routes.plugins
     }
 
-    fn pull(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
+    fn pull<'a>(&'a self, session: &Session, packet: &mut Packet, runner: &mut Runner<'a>) {
         if heartbeat::answer(session, packet) {
             return;
         }
@@ -82,14 +82,14 @@ impl RouterDispatch {
 
     /// Plugins look at the pull before its route is known.
     #[cold]
-    fn pull_early(&self, ctx: PullCtx, body: Bytes, runner: &mut Runner<'_>) {
+    fn pull_early<'a>(&'a self, ctx: PullCtx, body: Bytes, runner: &mut Runner<'a>) {
         let routes = Arc::clone(&self.routes);
         let first = async move { routes.pull_hooked(ctx, body).await };
         runner.run(&self.pace, first);
     }
 
     #[inline(never)]
-    fn push(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
+    fn push<'a>(&'a self, session: &Session, packet: &mut Packet, runner: &mut Runner<'a>) {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
         }
@@ -174,11 +174,11 @@ fn refuse(ctx: PullCtx, status: Status) {
 }
 
 #[inline(never)]
-fn start_long(
-    endpoint: &Endpoint<dyn PullHandler>,
+fn start_long<'a>(
+    endpoint: &'a Endpoint<dyn PullHandler>,
     ctx: PullCtx,
     body: Bytes,
-    runner: &mut Runner<'_>,
+    runner: &mut Runner<'a>,
 ) {
     runner.run(&endpoint.pace, pull_work(endpoint, ctx, body));
 }
@@ -233,7 +233,7 @@ fn unparsable(error: &UriError) -> Status {
 }
 
 impl Dispatch for RouterDispatch {
-    fn inbound(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>) {
+    fn inbound<'a>(&'a self, session: &Session, packet: &mut Packet, runner: &mut Runner<'a>) {
         if packet.header.kind == PacketKind::Pull {
             self.pull(session, packet, runner);
         } else {

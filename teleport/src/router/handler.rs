@@ -30,7 +30,7 @@ use crate::{
 /// A pull handler whatever its types.
 pub(crate) trait PullHandler: Send + Sync {
     /// The fast path: no plugin looks at this call.
-    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>);
+    fn start<'a>(&self, ctx: PullCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>);
 
     /// The same with the hooks of `chain` around it.
     fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
@@ -38,7 +38,7 @@ pub(crate) trait PullHandler: Send + Sync {
 
 /// A push handler whatever its types.
 pub(crate) trait PushHandler: Send + Sync {
-    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>);
+    fn start<'a>(&self, ctx: PushCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>);
 
     fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()>;
 }
@@ -71,7 +71,7 @@ where
     F: Fn(PullCtx, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = (PullCtx, Result<R, Status>)> + Send + 'static,
 {
-    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
+    fn start<'a>(&self, ctx: PullCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
         match decode(&ctx, &body, self.decode) {
             Err(status) => refuse(ctx, &status),
             Ok(args) => {
@@ -176,7 +176,7 @@ where
     F: Fn(PushCtx, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = (PushCtx, Result<(), Status>)> + Send + 'static,
 {
-    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
+    fn start<'a>(&self, ctx: PushCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
         match decode(&ctx, &body, self.decode) {
             Err(status) => log_dropped(&ctx, &status),
             Ok(args) => {

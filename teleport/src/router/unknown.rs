@@ -106,7 +106,7 @@ where
     Fut: Future<Output = Result<R, Status>> + Send + 'static,
     R: Encode + Send + 'static,
 {
-    fn start(&self, ctx: PullCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
+    fn start<'a>(&self, ctx: PullCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
         let ctx = Arc::new(ctx);
         let pull = UnknownPull {
             ctx: Arc::clone(&ctx),
@@ -148,7 +148,7 @@ where
     F: Fn(UnknownPush) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Status>> + Send + 'static,
 {
-    fn start(&self, ctx: PushCtx, body: Bytes, pace: &Arc<Pace>, runner: &mut Runner<'_>) {
+    fn start<'a>(&self, ctx: PushCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
         let ctx = Arc::new(ctx);
         let push = UnknownPush {
             ctx: Arc::clone(&ctx),

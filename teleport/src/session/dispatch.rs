@@ -11,7 +11,7 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Takes what arrives. Implemented by the router, installed by the peer, so that the session knows neither.
 pub(crate) trait Dispatch: Send + Sync + 'static {
     /// A pull or a push has arrived. Must not block; work goes through `runner`.
-    fn inbound(&self, session: &Session, packet: &mut Packet, runner: &mut Runner<'_>);
+    fn inbound<'a>(&'a self, session: &Session, packet: &mut Packet, runner: &mut Runner<'a>);
 
     /// The plugins that have hooks on what this side starts; `None` is the fast path.
     fn outbound(&self) -> Option<&dyn Outbound>;

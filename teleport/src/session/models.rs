@@ -100,7 +100,7 @@ enum Serve {
 }
 
 impl Dispatch for Serve {
-    fn inbound(&self, session: &Session, packet: &mut Packet, _: &mut Runner<'_>) {
+    fn inbound<'a>(&'a self, session: &Session, packet: &mut Packet, _: &mut Runner<'a>) {
         let session = session.clone();
         let shared = session.shared();
         let seq = packet.header.seq;

@@ -4,6 +4,7 @@ use std::{
     any::{Any, TypeId},
     cell::RefCell,
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -34,6 +35,11 @@ const LONG: u32 = 16;
 /// (the thread may have been preempted) does not.
 const SLOW: u32 = 24;
 const MOST: u32 = 128;
+/// From one on, a route's polls are timed each by itself: for a route that is new, and for those of a group that took long. This and
+/// one long poll are not slow.
+const SUSPECT: u32 = SLOW - LONG - 1;
+/// To look at the clock takes as long as a small handler does. So many polls of routes that are known as quick are timed together.
+const GROUP: usize = 4;
 /// A route whose polls take longer than this on average gives its thread's other tasks away. For less that is not worth a thread: on
 /// a busy machine many polls look long only because the system has let others run meanwhile.
 const HEAVY: Duration = Duration::from_millis(1);
@@ -42,7 +48,7 @@ const HEAVY: Duration = Duration::from_millis(1);
 const ASIDE: usize = 64;
 
 /// What a route's handlers do: how long they hold the thread, learnt from the calls so far, and how many run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
     score: AtomicU32,
     /// A moving average of what polls take, in microseconds.
@@ -51,9 +57,28 @@ pub(crate) struct Pace {
     running: AtomicUsize,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            score: AtomicU32::new(SUSPECT),
+            average: AtomicU32::new(0),
+            running: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Pace {
     fn is_slow(&self) -> bool {
         self.score.load(Ordering::Relaxed) >= SLOW
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.score.load(Ordering::Relaxed) > 0
+    }
+
+    /// It was in a group that took long.
+    fn suspect(&self) {
+        self.score.fetch_max(SUSPECT, Ordering::Relaxed);
     }
 
     fn is_heavy(&self) -> bool {
@@ -91,10 +116,14 @@ impl Pace {
 pub(crate) struct Runner<'a> {
     /// When the turn's first packet was there.
     began: Option<Instant>,
-    /// When the last handler, or the reading before it, ended.
+    /// When the clock was last looked at: after a handler, or the reading before it.
     mark: Option<Instant>,
-    /// Time spent in handlers.
+    /// Time spent in handlers until then.
     spent: Duration,
+    /// The routes of those that have run since.
+    group: [Option<&'a Pace>; GROUP],
+    /// How many they are.
+    untimed: usize,
     /// Where what handlers hold is counted.
     memory: &'a Arc<Memory>,
     pinned: Pinned,
@@ -120,6 +149,8 @@ impl<'a> Runner<'a> {
             began: None,
             mark: None,
             spent: Duration::ZERO,
+            group: [None; GROUP],
+            untimed: 0,
             memory,
             pinned,
             detached: 0,
@@ -176,12 +207,16 @@ impl<'a> Runner<'a> {
     /// Runs a handler to its end, in place or in a task.
     ///
     /// A panic ends the handler and nothing else; what it held answers for it when it is dropped.
-    pub(crate) fn run<F>(&mut self, pace: &Arc<Pace>, future: F)
+    pub(crate) fn run<F>(&mut self, pace: &'a Arc<Pace>, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if pace.is_slow() {
-            return self.spawn(pace, size_of::<F>(), Box::pin(Slot::new(future)));
+        let suspect = pace.is_suspect();
+        if suspect {
+            if pace.is_slow() {
+                return self.spawn(pace, size_of::<F>(), Box::pin(Slot::new(future)));
+            }
+            self.look();
         }
         let mut slot = Slot::take();
         slot.as_mut().project().handler.set(Some(future));
@@ -193,12 +228,13 @@ impl<'a> Runner<'a> {
             }
             polled
         }));
-
-        let now = Instant::now();
-        let mark = self.mark.replace(now).unwrap_or(now);
-        let elapsed = now.saturating_duration_since(mark);
-        self.spent += elapsed;
-        pace.note(elapsed);
+        if let Some(place) = self.group.get_mut(self.untimed) {
+            *place = Some(pace);
+            self.untimed += 1;
+        }
+        if suspect || self.untimed == GROUP {
+            self.look();
+        }
         match polled {
             Ok(Poll::Ready(())) => Slot::keep(slot),
             Ok(Poll::Pending) => self.spawn(pace, size_of::<F>(), slot),
@@ -206,6 +242,29 @@ impl<'a> Runner<'a> {
                 log_panic(panic.as_ref());
                 discard(slot, "a handler");
             }
+        }
+    }
+
+    /// Looks at the clock, if handlers have run since it was looked at.
+    #[inline]
+    pub(crate) fn look(&mut self) {
+        if self.untimed > 0 {
+            self.take_time();
+        }
+    }
+
+    #[inline(never)]
+    fn take_time(&mut self) {
+        let now = Instant::now();
+        let mark = self.mark.replace(now).unwrap_or(now);
+        let elapsed = now.saturating_duration_since(mark);
+        self.spent += elapsed;
+        let untimed = mem::take(&mut self.untimed);
+        let group = self.group.get(..untimed).unwrap_or_default();
+        match group {
+            [Some(pace)] => pace.note(elapsed),
+            _ if elapsed > LONG_POLL => group.iter().flatten().for_each(|pace| pace.suspect()),
+            _ => {}
         }
     }
 
@@ -416,6 +475,8 @@ fn log_panic(panic: &(dyn Any + Send)) {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, pin::pin};
+
     use tokio::sync::oneshot;
 
     use super::*;
@@ -423,9 +484,10 @@ mod tests {
     #[tokio::test]
     async fn a_handler_that_is_ready_runs_in_place() {
         let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let pace = Arc::default();
         let mut runner = Runner::new(&memory, Pinned::default());
         let (tx, mut rx) = oneshot::channel();
-        runner.run(&Arc::default(), async move {
+        runner.run(&pace, async move {
             tx.send(()).ok();
         });
         assert!(rx.try_recv().is_ok(), "done before run returned");
@@ -434,8 +496,8 @@ mod tests {
     #[tokio::test]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
         let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
-        let mut runner = Runner::new(&memory, Pinned::default());
         let pace = Arc::default();
+        let mut runner = Runner::new(&memory, Pinned::default());
         let (go, wait) = oneshot::channel::<()>();
         let (tx, rx) = oneshot::channel();
         runner.run(&pace, async move {
@@ -454,8 +516,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
         let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
-        let mut runner = Runner::new(&memory, Pinned::default());
         let pace = Arc::default();
+        let mut runner = Runner::new(&memory, Pinned::default());
         runner.run(&pace, async { panic!("in place") });
         let (go, wait) = oneshot::channel::<()>();
         let (held, dropped) = oneshot::channel::<()>();
@@ -467,7 +529,7 @@ mod tests {
         go.send(()).ok();
         assert!(dropped.await.is_err(), "what the handler held is dropped");
         let (tx, mut rx) = oneshot::channel();
-        runner.run(&Arc::default(), async move {
+        runner.run(&pace, async move {
             tx.send(()).ok();
         });
         assert!(rx.try_recv().is_ok());
@@ -484,6 +546,53 @@ mod tests {
             pace.note(Duration::ZERO);
         }
         assert!(!pace.is_slow());
+    }
+
+    /// A route that has shown to be quick.
+    fn quick() -> Arc<Pace> {
+        let pace = Arc::<Pace>::default();
+        for _ in 0..SUSPECT {
+            assert!(pace.is_suspect());
+            pace.note(Duration::ZERO);
+        }
+        assert!(!pace.is_suspect());
+        pace
+    }
+
+    /// A handler that is ready, and has taken so long.
+    async fn runs_for(poll: Duration) {
+        let mut advance = pin!(tokio::time::advance(poll));
+        // The clock has moved on after the first poll.
+        poll_fn(|cx| {
+            _ = advance.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quick_routes_are_timed_together_and_each_by_itself_after_a_long_time() {
+        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let (slow, other, later) = (quick(), quick(), quick());
+        let mut runner = Runner::new(&memory, Pinned::default());
+        runner.begin();
+        runner.run(&other, async {});
+        runner.run(&slow, runs_for(LONG_POLL * 2));
+        assert_eq!(runner.spent(), Duration::ZERO, "nobody has looked yet");
+        runner.look();
+        assert_eq!(runner.spent(), LONG_POLL * 2);
+        runner.run(&later, async {});
+        assert!(slow.is_suspect() && other.is_suspect() && !later.is_suspect());
+        for _ in 0..SUSPECT {
+            runner.run(&other, async {});
+        }
+        assert!(!other.is_suspect());
+        for _ in 0..2 {
+            assert!(!slow.is_slow());
+            runner.run(&slow, runs_for(LONG_POLL * 2));
+        }
+        assert!(slow.is_slow());
+        assert_eq!(runner.spent(), LONG_POLL * 6, "without asking");
     }
 
     #[test]

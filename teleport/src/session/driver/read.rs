@@ -159,6 +159,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         turn.whole_answers = shared.env.is_watched();
         turn.runner.begin();
         let goes_on = self.dispatch_packets(turn, cx);
+        turn.runner.look();
         turn.hand_on_answers();
         goes_on
     }
