@@ -3,6 +3,7 @@
 use std::{
     any::{Any, TypeId},
     cell::RefCell,
+    collections::HashMap,
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::FixedState;
 use pin_project_lite::pin_project;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -349,31 +351,43 @@ impl<F: Future<Output = ()>> Future for Slot<F> {
     }
 }
 
-/// Boxes for the handlers of a thread, by their types, the last one used last. Not of a connection: the box of one that is
-/// seldom used would have to be fetched from memory.
-struct Places(Vec<(TypeId, Box<dyn Any>)>);
+/// Boxes for the handlers of a thread, by their types. Not of a connection: the box of one that is seldom used would have to be
+/// fetched from memory.
+struct Places {
+    /// The one used last, which is mostly the next one too.
+    last: Option<(TypeId, Box<dyn Any>)>,
+    others: HashMap<TypeId, Box<dyn Any>, FixedState>,
+}
 
 /// What [`Places`] keeps for a type.
 type Place<F> = Option<Pin<Box<Slot<F>>>>;
 
 thread_local! {
-    static PLACES: RefCell<Places> = const { RefCell::new(Places(Vec::new())) };
+    static PLACES: RefCell<Places> = const { RefCell::new(Places::new()) };
 }
 
-/// So many boxes are kept, up to this size in bytes.
-const PLACES_KEPT: usize = 32;
+/// So many boxes are kept beside the last one, up to this size in bytes.
+const PLACES_KEPT: usize = 255;
 const LARGEST_KEPT: usize = 4 * 1024;
 
 impl Places {
+    const fn new() -> Self {
+        Self {
+            last: None,
+            // Types are the program's own, so any hash is safe.
+            others: HashMap::with_hasher(FixedState::with_seed(0)),
+        }
+    }
+
     #[inline]
     fn of<F: 'static>(&mut self) -> &mut Place<F> {
         let id = TypeId::of::<F>();
-        if self.0.last().is_none_or(|(last, _)| *last != id) {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
             self.find(id, || Box::new(Place::<F>::None));
         }
         match self
-            .0
-            .last_mut()
+            .last
+            .as_mut()
             .and_then(|(_, place)| place.downcast_mut())
         {
             Some(place) => place,
@@ -382,17 +396,14 @@ impl Places {
     }
 
     /// Makes the place of a type the last one.
-    #[cold]
+    #[inline(never)]
     fn find(&mut self, id: TypeId, new: fn() -> Box<dyn Any>) {
-        let known = self.0.iter().position(|(known, _)| *known == id);
-        let place = match known {
-            Some(known) => self.0.remove(known),
-            None => (id, new()),
-        };
-        if self.0.len() == PLACES_KEPT {
-            self.0.remove(0);
+        let place = self.others.remove(&id).unwrap_or_else(new);
+        if let Some((id, before)) = self.last.replace((id, place))
+            && self.others.len() < PLACES_KEPT
+        {
+            self.others.insert(id, before);
         }
-        self.0.push(place);
     }
 }
 
@@ -511,6 +522,30 @@ mod tests {
         assert_eq!(rx2.try_recv(), Ok("second"));
         go.send(()).ok();
         assert_eq!(rx.await, Ok("first"));
+    }
+
+    #[test]
+    fn each_type_of_handler_finds_its_box_again_among_others() {
+        fn is_kept<F: 'static>(_: &F) -> bool {
+            PLACES.with_borrow_mut(|places| places.of::<F>().is_some())
+        }
+
+        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let pace = Arc::default();
+        let mut runner = Runner::new(&memory, Pinned::default());
+        let first = || async {};
+        let second = || async {};
+        let large = || async {
+            let held = [0_u8; LARGEST_KEPT];
+            std::future::ready(()).await;
+            assert_eq!(held.len(), LARGEST_KEPT);
+        };
+        for _ in 0..2 {
+            runner.run(&pace, first());
+            runner.run(&pace, second());
+            runner.run(&pace, large());
+        }
+        assert!(is_kept(&first()) && is_kept(&second()) && !is_kept(&large()));
     }
 
     #[tokio::test]
