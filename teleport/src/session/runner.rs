@@ -113,7 +113,7 @@ impl Pace {
 /// Starts the handlers of one turn of a connection's task.
 ///
 /// A handler is polled once where the packet was read: one that is ready then costs no task, no wake-up and no
-/// allocation (the box of another one is used again). One that is not moves to a task, which polls it again with a
+/// allocation (the box of the last one of its type is used again). One that is not moves to a task, which polls it again with a
 /// waker of its own, so nothing is lost by the first poll having had none.
 pub(crate) struct Runner<'a> {
     /// When the turn's first packet was there.
@@ -321,21 +321,16 @@ impl<F: 'static> Slot<F> {
     /// One that is empty.
     #[inline]
     fn take() -> Pin<Box<Self>> {
-        let kept = PLACES.with(|places| places.try_borrow_mut().ok()?.of().take());
+        let kept = PLACES.with_borrow_mut(|places| places.of().take());
         kept.unwrap_or_else(Self::empty)
     }
 
     /// Keeps one that is empty for the next handler.
     #[inline]
     fn keep(slot: Pin<Box<Self>>) {
-        if size_of::<F>() > LARGEST_KEPT {
-            return;
+        if size_of::<F>() <= LARGEST_KEPT {
+            PLACES.with_borrow_mut(|places| *places.of() = Some(slot));
         }
-        PLACES.with(|places| {
-            if let Ok(mut places) = places.try_borrow_mut() {
-                *places.of() = Some(slot);
-            }
-        });
     }
 }
 
@@ -363,6 +358,7 @@ struct Places {
 type Place<F> = Option<Pin<Box<Slot<F>>>>;
 
 thread_local! {
+    /// Nothing of the user's runs while this is borrowed: the boxes are empty.
     static PLACES: RefCell<Places> = const { RefCell::new(Places::new()) };
 }
 
