@@ -39,30 +39,11 @@ impl Formatter for GoFormatter {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        let mut rest = fragment;
-        // All that needs an escape here begins with one of four bytes; most texts have none of them.
-        while let Some(at) = rest
-            .bytes()
-            .position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2))
-        {
-            let (plain, special) = rest.split_at(at);
-            writer.write_all(plain.as_bytes())?;
-            let mut chars = special.chars();
-            let escape: &[u8] = match chars.next() {
-                Some('<') => b"\\u003c",
-                Some('>') => b"\\u003e",
-                Some('&') => b"\\u0026",
-                Some('\u{2028}') => b"\\u2028",
-                Some('\u{2029}') => b"\\u2029",
-                _ => {
-                    let (char, _) = special.split_at(special.len() - chars.as_str().len());
-                    char.as_bytes()
-                }
-            };
-            writer.write_all(escape)?;
-            rest = chars.as_str();
+        // Most texts have nothing of the kind.
+        match fragment.bytes().any(may_need_escape) {
+            true => write_escaped(writer, fragment),
+            false => writer.write_all(fragment.as_bytes()),
         }
-        writer.write_all(rest.as_bytes())
     }
 
     fn write_char_escape<W: ?Sized + Write>(
@@ -92,6 +73,35 @@ impl Formatter for GoFormatter {
             value.abs() == 0.0 || (1e-6..1e21).contains(&value.abs()),
         )
     }
+}
+
+/// All that needs an escape here begins with one of four bytes.
+fn may_need_escape(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'&' | 0xe2)
+}
+
+#[inline(never)]
+fn write_escaped<W: ?Sized + Write>(writer: &mut W, fragment: &str) -> io::Result<()> {
+    let mut rest = fragment;
+    while let Some(at) = rest.bytes().position(may_need_escape) {
+        let (plain, special) = rest.split_at(at);
+        writer.write_all(plain.as_bytes())?;
+        let mut chars = special.chars();
+        let escape: &[u8] = match chars.next() {
+            Some('<') => b"\\u003c",
+            Some('>') => b"\\u003e",
+            Some('&') => b"\\u0026",
+            Some('\u{2028}') => b"\\u2028",
+            Some('\u{2029}') => b"\\u2029",
+            _ => {
+                let (char, _) = special.split_at(special.len() - chars.as_str().len());
+                char.as_bytes()
+            }
+        };
+        writer.write_all(escape)?;
+        rest = chars.as_str();
+    }
+    writer.write_all(rest.as_bytes())
 }
 
 /// The shortest form, `plain` or with an exponent.

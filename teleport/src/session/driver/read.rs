@@ -42,10 +42,13 @@ const GLANCE: u32 = 64;
 /// compressed one far smaller.
 const LONG_READ: usize = 2 * 1024 * 1024;
 const LONG_INFLATE: usize = 16 * 1024;
-/// A turn takes in the replies to an eighth of the calls under way, within these bounds, and what their callers send is written before
-/// more are taken in: so the other side has something to do while they run, and each write is still worth its while.
-const FEWEST: usize = 16;
-const MOST: usize = 1024;
+/// The replies that a turn takes in, of those to all calls under way, before what their callers send is written: so many that
+/// the write is worth its while, and so few that the other side has something to do meanwhile.
+fn share(calls: usize) -> usize {
+    let half = (calls / 2).clamp(16, 128);
+    let eighth = (calls / 8).min(1024);
+    half.max(eighth)
+}
 
 /// Stands before the header of each packet.
 pub(super) enum Gate {
@@ -325,7 +328,7 @@ impl<'a> Turn<'a> {
             gathers: None,
             woken: 0,
             calls,
-            most: (calls / 8).clamp(FEWEST, MOST),
+            most: share(calls),
             together: false,
             over: false,
             whole_answers: false,
@@ -390,5 +393,25 @@ impl<'a> Turn<'a> {
     #[cold]
     fn tell_late(&self, late: usize) {
         tracing::debug!(late, peer = %self.session.peer_addr(), "nobody waits for these replies");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_takes_in_half_of_few_replies_and_an_eighth_of_many() {
+        let table = [
+            (1, 16),
+            (64, 32),
+            (256, 128),
+            (1_000, 128),
+            (4_000, 500),
+            (100_000, 1_024),
+        ];
+        for (calls, replies) in table {
+            assert_eq!(share(calls), replies, "{calls} calls");
+        }
     }
 }
