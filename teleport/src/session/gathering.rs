@@ -29,8 +29,9 @@ pub(super) struct Callers {
 /// A caller that another thread runs takes a few turns of a thread with nothing else to do. More turns, and who is not coming back
 /// would be waited for in vain.
 const IDLE: u8 = 8;
-/// If they were woken together, a turn lets the thread look for something to do elsewhere first, and takes as long as several.
-const IDLE_TOGETHER: u8 = 2;
+/// If they were woken together, a turn lets the thread look for something to do elsewhere first, and takes as long as several. It
+/// may also wake another thread for nothing.
+const IDLE_TOGETHER: u8 = 1;
 /// With so many bytes a write is worth while, and the other side can begin.
 const ENOUGH: usize = 4 * 1024;
 

@@ -1,8 +1,8 @@
 //! [`Memory`]: what the calls of one session hold, in bytes.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, atomic::Ordering};
 
-use super::sync::{AtomicUsize, Mutex, MutexGuard};
+use super::sync::{AtomicUsize, Mutex};
 use crate::socket::pool::{Lease, Pool};
 
 /// So much each session has of its own: however much the others hold, its small calls go on.
@@ -16,7 +16,14 @@ const TIGHT: usize = 64 * 1024;
 /// done in place, which is nearly everything, is not counted: it is over before the next packet is looked at.
 #[derive(Debug)]
 pub(crate) struct Memory {
+    /// Made when something is first held: most sessions have none, and nothing else to look at than that.
+    counts: OnceLock<Arc<Counts>>,
     limit: usize,
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Counts {
     held: AtomicUsize,
     /// What is not taken from the pool: `OWN`, or nothing when the session is over.
     own: AtomicUsize,
@@ -28,63 +35,71 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(limit: usize, pool: Arc<Pool>) -> Self {
         Self {
+            counts: OnceLock::new(),
             limit,
-            held: AtomicUsize::new(0),
-            own: AtomicUsize::new(OWN),
-            covered: AtomicUsize::new(OWN),
-            lease: Mutex::new(Lease::new(pool)),
+            pool,
         }
     }
 
     /// Whether another call may begin. That one may go over the limit.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        let held = self.held.load(Ordering::Relaxed);
+        let held = self.held();
         held < OWN.min(self.limit) || self.has_shared_room(held)
     }
 
     #[cold]
     fn has_shared_room(&self, held: usize) -> bool {
-        held < self.limit && !self.pool_is_used_up()
+        held < self.limit && !self.pool.is_used_up()
     }
 
     /// Enough is held to take care.
     #[inline]
     pub(crate) fn is_tight(&self) -> bool {
-        self.held.load(Ordering::Relaxed) >= TIGHT
+        self.held() >= TIGHT
     }
 
     /// Counts so many bytes until what it gives is dropped.
-    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Holding {
+    pub(crate) fn hold(&self, bytes: usize) -> Holding {
+        let counts = Arc::clone(self.counts());
         // SeqCst wherever these two meet: either the one who changes `held` sees what is covered now, or `settle` sees `held`.
-        let held = self.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        if held > self.covered.load(Ordering::SeqCst) {
-            self.settle();
+        let held = counts.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        if held > counts.covered.load(Ordering::SeqCst) {
+            counts.settle();
         }
-        Holding {
-            memory: Arc::clone(self),
-            bytes,
-        }
+        Holding { counts, bytes }
     }
 
     /// The session is over: it has nothing of its own any more, and what its handlers still hold is all taken from the pool.
     pub(crate) fn disown(&self) {
-        self.own.store(0, Ordering::SeqCst);
-        self.settle();
+        let counts = self.counts();
+        counts.own.store(0, Ordering::SeqCst);
+        counts.settle();
     }
 
-    fn pool_is_used_up(&self) -> bool {
-        self.lease().pool().is_used_up()
+    #[inline]
+    fn held(&self) -> usize {
+        let counts = self.counts.get();
+        counts.map_or(0, |counts| counts.held.load(Ordering::Relaxed))
     }
 
-    fn lease(&self) -> MutexGuard<'_, Lease> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> &Arc<Counts> {
+        self.counts.get_or_init(|| {
+            Arc::new(Counts {
+                held: AtomicUsize::new(0),
+                own: AtomicUsize::new(OWN),
+                covered: AtomicUsize::new(OWN),
+                lease: Mutex::new(Lease::new(Arc::clone(&self.pool))),
+            })
+        })
     }
+}
 
+impl Counts {
     /// Takes from the pool what is held beyond the session's own, or gives it back.
     #[cold]
     fn settle(&self) {
-        let mut lease = self.lease();
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let held = self.held.load(Ordering::SeqCst);
             let own = self.own.load(Ordering::SeqCst);
@@ -100,18 +115,18 @@ impl Memory {
 /// Bytes that are held.
 #[derive(Debug)]
 pub(crate) struct Holding {
-    memory: Arc<Memory>,
+    counts: Arc<Counts>,
     bytes: usize,
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        let memory = &self.memory;
-        let held = memory.held.fetch_sub(self.bytes, Ordering::SeqCst) - self.bytes;
-        let covered = memory.covered.load(Ordering::SeqCst);
-        let leased = covered > memory.own.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        let held = counts.held.fetch_sub(self.bytes, Ordering::SeqCst) - self.bytes;
+        let covered = counts.covered.load(Ordering::SeqCst);
+        let leased = covered > counts.own.load(Ordering::Relaxed);
         if leased && (held == 0 || held + 2 * PIECE < covered) {
-            memory.settle();
+            counts.settle();
         }
     }
 }
@@ -128,7 +143,7 @@ mod tests {
     fn what_is_small_never_asks_the_pool_and_goes_on_when_that_is_used_up() {
         let pool = Arc::new(Pool::new(1000));
         pool.overdraw(1000);
-        let memory = Arc::new(Memory::new(usize::MAX, pool.clone()));
+        let memory = Memory::new(usize::MAX, pool.clone());
         let held = memory.hold(OWN - 1);
         assert!(memory.has_room() && !pool.is_overdrawn());
         let more = memory.hold(1);
@@ -140,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_large_is_taken_from_the_pool_and_goes_back_there() {
         let pool = Arc::new(Pool::new(1 << 20));
-        let memory = Arc::new(Memory::new(usize::MAX, pool.clone()));
+        let memory = Memory::new(usize::MAX, pool.clone());
         let held = memory.hold(OWN + PIECE + 1);
         assert!(free(&pool, (1 << 20) - 2 * PIECE) && !free(&pool, (1 << 20) - PIECE));
         drop(held);
@@ -149,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_call_may_go_over_the_limit_and_none_begins_there() {
-        let memory = Arc::new(Memory::new(100, Arc::default()));
+        let memory = Memory::new(100, Arc::default());
         let held = memory.hold(99);
         assert!(memory.has_room());
         let over = memory.hold(1000);
@@ -162,7 +177,7 @@ mod tests {
     #[test]
     fn what_handlers_hold_when_their_session_is_over_is_all_taken_from_the_pool() {
         let pool = Arc::new(Pool::new(PIECE));
-        let memory = Arc::new(Memory::new(usize::MAX, pool.clone()));
+        let memory = Memory::new(usize::MAX, pool.clone());
         let held = memory.hold(10);
         memory.disown();
         assert!(pool.is_used_up());

@@ -127,7 +127,7 @@ pub(crate) struct Runner<'a> {
     /// How many they are.
     untimed: usize,
     /// Where what handlers hold is counted.
-    memory: &'a Arc<Memory>,
+    memory: &'a Memory,
     pinned: Pinned,
     /// Bytes of the packet that is being handled, if it was copied out of the buffer.
     detached: usize,
@@ -146,7 +146,7 @@ pub(crate) struct Pinned {
 const TASK: usize = 1024;
 
 impl<'a> Runner<'a> {
-    pub(crate) fn new(memory: &'a Arc<Memory>, pinned: Pinned) -> Self {
+    pub(crate) fn new(memory: &'a Memory, pinned: Pinned) -> Self {
         Self {
             began: None,
             mark: None,
@@ -290,7 +290,7 @@ impl Pinned {
         Self { buffer, held: None }
     }
 
-    fn hold(&mut self, memory: &Arc<Memory>) -> Arc<Holding> {
+    fn hold(&mut self, memory: &Memory) -> Arc<Holding> {
         let hold = || Arc::new(memory.hold(self.buffer));
         Arc::clone(self.held.get_or_insert_with(hold))
     }
@@ -490,7 +490,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_is_ready_runs_in_place() {
-        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let memory = Memory::new(usize::MAX, Arc::default());
         let pace = Arc::default();
         let mut runner = Runner::new(&memory, Pinned::default());
         let (tx, mut rx) = oneshot::channel();
@@ -502,7 +502,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
-        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let memory = Memory::new(usize::MAX, Arc::default());
         let pace = Arc::default();
         let mut runner = Runner::new(&memory, Pinned::default());
         let (go, wait) = oneshot::channel::<()>();
@@ -526,7 +526,7 @@ mod tests {
             PLACES.with_borrow_mut(|places| places.of::<F>().is_some())
         }
 
-        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let memory = Memory::new(usize::MAX, Arc::default());
         let pace = Arc::default();
         let mut runner = Runner::new(&memory, Pinned::default());
         let first = || async {};
@@ -546,7 +546,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
-        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let memory = Memory::new(usize::MAX, Arc::default());
         let pace = Arc::default();
         let mut runner = Runner::new(&memory, Pinned::default());
         runner.run(&pace, async { panic!("in place") });
@@ -603,7 +603,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn quick_routes_are_timed_together_and_each_by_itself_after_a_long_time() {
-        let memory = Arc::new(Memory::new(usize::MAX, Arc::default()));
+        let memory = Memory::new(usize::MAX, Arc::default());
         let (slow, other, later) = (quick(), quick(), quick());
         let mut runner = Runner::new(&memory, Pinned::default());
         runner.begin();

@@ -124,7 +124,7 @@ pub(crate) struct Shared {
     pub(super) stream: Arc<StreamWaker>,
     pub(crate) env: Arc<Env>,
     /// What handlers hold.
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Memory,
     /// When bytes last came, in nanoseconds since `born`; for those who ask whether the other side lives.
     heard: AtomicU64,
     born: Instant,
@@ -218,7 +218,7 @@ impl Shared {
             open: AtomicBool::new(true),
             awake: AtomicBool::new(true),
             stream: Arc::new(StreamWaker::new()),
-            memory: Arc::new(Memory::new(env.session_memory, Arc::clone(&env.pool))),
+            memory: Memory::new(env.session_memory, Arc::clone(&env.pool)),
             env,
             heard: AtomicU64::new(0),
             born: Instant::now(),
