@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    Decoded, EncodeError, HeaderCodec, HeaderRef, Limits, Packet, Parts, Protocol, ProtocolError,
-    header, reader::Reader,
+    Decoded, EncodeError, Header, HeaderCodec, HeaderRef, Limits, Packet, Parts, Protocol,
+    ProtocolError, header, reader::Reader,
 };
 use crate::codec::CodecError;
 
@@ -63,19 +63,10 @@ impl Protocol for Standard {
             return Ok(need(src, size));
         }
 
-        let mut body: Bytes = src.split_to(size).freeze();
-        let header_bytes = body.get(LENGTH + 1..head).unwrap_or_default();
-        // Each with an end of its own, so that the packet is made where it is to be: it is too large to be moved about.
+        let whole = src.split_to(size).freeze();
         match header_codec {
-            HeaderCodec::Json => with_json_header(body, head, size),
-            HeaderCodec::Protobuf => {
-                let Some(header) = header::protobuf::read(header_bytes, &body) else {
-                    return Err(header::protobuf::unreadable());
-                };
-                body.advance(whole_head);
-                let packet = Packet::read(header, header_codec, body, size);
-                Ok(Decoded::Packet(packet))
-            }
+            HeaderCodec::Json => with_json_header(whole, head, size),
+            HeaderCodec::Protobuf => with_protobuf_header(whole, head, size),
         }
     }
 
@@ -123,6 +114,29 @@ impl Protocol for Standard {
         }
         result
     }
+}
+
+/// The packet is made where it is to be, and filled there: it is too large to be moved about.
+#[inline(never)]
+fn with_protobuf_header(whole: Bytes, head: usize, size: usize) -> Result<Decoded, ProtocolError> {
+    let (header, codec) = (Header::default(), HeaderCodec::Protobuf);
+    let mut made = Ok(Decoded::Packet(Packet::read(header, codec, whole, size)));
+    if let Ok(Decoded::Packet(packet)) = &mut made
+        && fill(packet, head).is_none()
+    {
+        made = Err(header::protobuf::unreadable());
+    }
+    made
+}
+
+/// Reads the header of a packet whose body is all of it still.
+#[inline(always)]
+fn fill(packet: &mut Packet, head: usize) -> Option<()> {
+    let whole = &packet.body;
+    let bytes = whole.get(LENGTH + 1..head).unwrap_or_default();
+    header::protobuf::read(&mut packet.header, bytes, whole)?;
+    packet.body.advance(head + LENGTH);
+    Some(())
 }
 
 #[inline(never)]

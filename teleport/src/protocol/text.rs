@@ -54,21 +54,30 @@ impl Text {
     }
 
     /// A text which is `part` of `whole`. Bytes that are not UTF-8 become U+FFFD.
-    #[inline]
     pub(super) fn slice(part: &[u8], whole: &Bytes) -> Self {
-        Self::short(part).unwrap_or_else(|| Self::long(part, whole))
+        let mut text = Self::new();
+        text.set(part, whole);
+        text
     }
 
-    /// Whether bytes are UTF-8 is seen several times as fast if they are aligned, and as many as this.
-    fn short(part: &[u8]) -> Option<Self> {
-        #[repr(align(8))]
-        struct Padded([u8; SHORT]);
+    /// Becomes `part` of `whole`, in its place: to be moved just after it was written makes a short text wait for its own bytes.
+    #[inline]
+    pub(super) fn set(&mut self, part: &[u8], whole: &Bytes) {
+        if !self.set_short(part) {
+            *self = Self::long(part, whole);
+        }
+    }
 
-        let mut padded = Padded([0; SHORT]);
-        padded.0.get_mut(..part.len())?.copy_from_slice(part);
-        let mut text = ArrayString::from_byte_string(&padded.0).ok()?;
-        text.truncate(part.len());
-        Some(Self(Kind::Short(text)))
+    #[inline]
+    fn set_short(&mut self, part: &[u8]) -> bool {
+        if part.len() > SHORT {
+            return false;
+        }
+        let (Kind::Short(short), Ok(text)) = (&mut self.0, str::from_utf8(part)) else {
+            return false;
+        };
+        short.clear();
+        short.try_push_str(text).is_ok()
     }
 
     #[cold]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, Text, reader::Reader};
+use super::super::{Header, HeaderRef, PacketKind, ProtocolError, Text, reader::Reader};
 
 const SEQ: u8 = 1;
 const TYPE: u8 = 2;
@@ -159,7 +159,11 @@ const STATUS_CODE_KEY: u64 = key(STATUS_CODE, VARINT);
 const STATUS_KEY: u64 = key(STATUS, BYTES);
 
 pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
-    read(bytes, whole).ok_or_else(unreadable)
+    let mut header = Header::default();
+    match read(&mut header, bytes, whole) {
+        Some(()) => Ok(header),
+        None => Err(unreadable()),
+    }
 }
 
 #[cold]
@@ -167,9 +171,10 @@ pub(in crate::protocol) fn unreadable() -> ProtocolError {
     ProtocolError::malformed("the protobuf header cannot be read")
 }
 
-/// Texts are made of what they are at the end: the last one counts, and making one touches a counter that others share.
+/// Fills an empty header, or part of it if that cannot be read. Texts are made of what they are at the end: the last one counts, and
+/// making a long one touches a counter that others share.
 #[inline(always)]
-pub(in crate::protocol) fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
+pub(in crate::protocol) fn read(header: &mut Header, bytes: &[u8], whole: &Bytes) -> Option<()> {
     let mut reader = Reader::new(bytes);
     let mut found = Fields::default();
     // Nearly all headers have their fields in this order, and no others.
@@ -188,30 +193,23 @@ pub(in crate::protocol) fn read(bytes: &[u8], whole: &Bytes) -> Option<Header> {
     if reader.skip(STATUS_KEY) {
         found.status = slice(&mut reader)?;
     }
-    let mut extensions = Extensions::default();
     if !reader.is_empty() {
-        (found, extensions) = read_on(reader, whole, found)?;
+        found = read_on(header, reader, whole, found)?;
     }
-    Some(Header {
-        seq: found.seq,
-        kind: PacketKind::from_i32(found.kind),
-        uri: Text::slice(found.uri, whole),
-        gzip: found.gzip,
-        status_code: found.status_code,
-        status: status(found.status, whole),
-        timeout_ms: extensions.timeout_ms,
-        meta: extensions.meta,
-    })
-}
-
-/// Nearly all say the same.
-#[inline]
-fn status(part: &[u8], whole: &Bytes) -> Text {
-    match part {
-        b"" => Text::new(),
-        b"OK" => Text::from("OK"),
-        part => Text::slice(part, whole),
+    header.seq = found.seq;
+    header.kind = PacketKind::from_i32(found.kind);
+    header.gzip = found.gzip;
+    header.status_code = found.status_code;
+    if !found.uri.is_empty() {
+        header.uri.set(found.uri, whole);
     }
+    match found.status {
+        b"" => {}
+        // Nearly all say the same.
+        b"OK" => header.status = Text::from("OK"),
+        status => header.status.set(status, whole),
+    }
+    Some(())
 }
 
 /// Fields that the seed knows.
@@ -225,14 +223,14 @@ struct Fields<'a> {
     status: &'a [u8],
 }
 
-/// The rest, in whatever order.
+/// The rest, in whatever order. Extensions go into the header.
 #[inline(never)]
 fn read_on<'a>(
+    header: &mut Header,
     mut reader: Reader<'a>,
     whole: &Bytes,
     mut found: Fields<'a>,
-) -> Option<(Fields<'a>, Extensions)> {
-    let mut extensions = Extensions::default();
+) -> Option<Fields<'a>> {
     while !reader.is_empty() {
         match reader.varint()? {
             SEQ_KEY => found.seq = reader.varint()?,
@@ -241,46 +239,39 @@ fn read_on<'a>(
             GZIP_KEY => found.gzip = int32(&mut reader)?,
             STATUS_CODE_KEY => found.status_code = int32(&mut reader)?,
             STATUS_KEY => found.status = slice(&mut reader)?,
-            key => other(&mut reader, whole, &mut extensions, key)?,
+            key => other(header, &mut reader, whole, key)?,
         }
     }
-    Some((found, extensions))
-}
-
-/// What the seed does not know.
-#[derive(Default)]
-struct Extensions {
-    timeout_ms: u64,
-    meta: Meta,
+    Some(found)
 }
 
 /// An extension, somebody else's field, or a mistake.
 #[cold]
-fn other(reader: &mut Reader<'_>, whole: &Bytes, found: &mut Extensions, key: u64) -> Option<()> {
+fn other(header: &mut Header, reader: &mut Reader<'_>, whole: &Bytes, key: u64) -> Option<()> {
     let (number, wire) = (key >> 3, (key & 7) as u8);
     match number {
         // A known field in another wire type is a broken header, an unknown field is none of our business.
         0 => None,
         number if number <= u64::from(STATUS) => None,
-        number if number >= TIMEOUT_MS => extension(reader, whole, found, number, wire),
+        number if number >= TIMEOUT_MS => extension(header, reader, whole, number, wire),
         _ => skip(reader, wire),
     }
 }
 
 /// Fields that the seed does not know. What does not fit is somebody else's, and skipped.
 fn extension(
+    header: &mut Header,
     reader: &mut Reader<'_>,
     whole: &Bytes,
-    found: &mut Extensions,
     number: u64,
     wire: u8,
 ) -> Option<()> {
     match (number, wire) {
-        (TIMEOUT_MS, VARINT) => found.timeout_ms = reader.varint()?,
+        (TIMEOUT_MS, VARINT) => header.timeout_ms = reader.varint()?,
         (META, BYTES) => {
             let entry = slice(reader)?;
             if let Some((name, value)) = meta_entry(entry, whole) {
-                found.meta.insert(name, value);
+                header.meta.insert(name, value);
             }
         }
         (_, wire) => skip(reader, wire)?,
