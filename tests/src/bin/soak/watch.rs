@@ -19,6 +19,8 @@ pub(crate) struct Left {
     bytes: usize,
     /// Resident memory, in KiB; 0 where that cannot be told.
     resident: usize,
+    /// 0 where that cannot be told.
+    threads: usize,
     sessions: usize,
 }
 
@@ -26,13 +28,16 @@ impl Left {
     pub(crate) fn now(server: &Peer) -> Self {
         let descriptors = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+        let number = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        };
         Self {
             tasks: Handle::current().metrics().num_alive_tasks(),
             descriptors,
             bytes: ALLOCATOR.current_usage(),
-            resident: resident.unwrap_or_default(),
+            resident: number("VmRSS:").unwrap_or_default(),
+            threads: number("Threads:").unwrap_or_default(),
             sessions: server.session_count(),
         }
     }
@@ -42,8 +47,9 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} tasks, {} descriptors, {} KiB counted, {} KiB resident",
+            "{} tasks, {} threads, {} descriptors, {} KiB counted, {} KiB resident",
             self.tasks,
+            self.threads,
             self.descriptors,
             self.bytes / 1024,
             self.resident
@@ -57,9 +63,9 @@ pub(crate) struct Watch {
     rounds: Vec<Left>,
 }
 
-/// What threads keep to use it again (a buffer of up to 2 MiB each), and the runtime.
-const BYTES: usize = 8 * 1024 * 1024;
-/// The same for resident memory, of which the allocator keeps more. In KiB.
+/// What each thread may keep to use it again: two buffers of up to 2 MiB.
+const BYTES: usize = 4 * 1024 * 1024;
+/// What the allocator may keep. In KiB.
 const RESIDENT: usize = 64 * 1024;
 /// Proxies keep forgotten connections for a while.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,6 +84,7 @@ impl Watch {
         let left = loop {
             let left = Left::now(server);
             let is_clean = left.tasks == self.before.tasks
+                && left.threads == self.before.threads
                 && left.descriptors == self.before.descriptors
                 && left.sessions == 0;
             if is_clean || start.elapsed() > PATIENCE {
@@ -89,13 +96,16 @@ impl Watch {
         left
     }
 
-    /// What is more than it was: tasks, descriptors and sessions after any round, memory after the first.
+    /// What is more than it was: tasks, threads, descriptors and sessions after any round, memory after the first.
     pub(crate) fn leaks(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (number, left) in self.rounds.iter().enumerate() {
             let round = number + 1;
             if left.tasks != self.before.tasks {
                 found.push(format!("{} tasks after round {round}", left.tasks));
+            }
+            if left.threads != self.before.threads {
+                found.push(format!("{} threads after round {round}", left.threads));
             }
             if left.descriptors != self.before.descriptors {
                 found.push(format!(
@@ -108,7 +118,7 @@ impl Watch {
             }
         }
         if let [first, .., last] = &self.rounds[..] {
-            if last.bytes > first.bytes + BYTES {
+            if last.bytes > first.bytes + last.threads * BYTES {
                 found.push(format!(
                     "{} bytes more than after the first round",
                     last.bytes - first.bytes
