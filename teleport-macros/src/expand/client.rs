@@ -182,18 +182,20 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
                 let __decode = #decode;
                 #krate::__private::#call::<#args_ty, #reply_ty, _, _>(
                     &self.caller, #uri, __encode, #value, __decode,
-                ).await
+                )
             }
         }
         Kind::Push => quote_spanned! {span=>
-            #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, __encode, #value).await
+            #krate::__private::call_push::<#args_ty, _>(&self.caller, #uri, __encode, #value)
         },
     };
     quote_spanned! {span=>
         #attrs
         pub async fn #ident(&self, #(#names: #types),*) -> ::core::result::Result<#reply_ty, #krate::Error> {
             let __encode = #encode;
-            #call
+            // Where it is pinned it is made. To await it as it is would move it there, twice.
+            let __call = ::core::pin::pin!({ #call });
+            __call.await
         }
     }
 }

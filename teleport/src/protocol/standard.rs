@@ -63,10 +63,9 @@ impl Protocol for Standard {
             return Ok(need(src, size));
         }
 
-        let whole = src.split_to(size).freeze();
         match header_codec {
-            HeaderCodec::Json => with_json_header(whole, head, size),
-            HeaderCodec::Protobuf => with_protobuf_header(whole, head, size),
+            HeaderCodec::Json => with_json_header(src, head, size),
+            HeaderCodec::Protobuf => with_protobuf_header(src, head, size),
         }
     }
 
@@ -118,8 +117,13 @@ impl Protocol for Standard {
 
 /// The packet is made where it is to be, and filled there: it is too large to be moved about.
 #[inline(never)]
-fn with_protobuf_header(whole: Bytes, head: usize, size: usize) -> Result<Decoded, ProtocolError> {
+fn with_protobuf_header(
+    src: &mut BytesMut,
+    head: usize,
+    size: usize,
+) -> Result<Decoded, ProtocolError> {
     let (header, codec) = (Header::default(), HeaderCodec::Protobuf);
+    let whole = src.split_to(size).freeze();
     let mut made = Ok(Decoded::Packet(Packet::read(header, codec, whole, size)));
     if let Ok(Decoded::Packet(packet)) = &mut made
         && fill(packet, head).is_none()
@@ -140,7 +144,12 @@ fn fill(packet: &mut Packet, head: usize) -> Option<()> {
 }
 
 #[inline(never)]
-fn with_json_header(mut body: Bytes, head: usize, size: usize) -> Result<Decoded, ProtocolError> {
+fn with_json_header(
+    src: &mut BytesMut,
+    head: usize,
+    size: usize,
+) -> Result<Decoded, ProtocolError> {
+    let mut body = src.split_to(size).freeze();
     let header = header::json::decode(body.get(LENGTH + 1..head).unwrap_or_default())?;
     body.advance(head + LENGTH);
     let packet = Packet::read(header, HeaderCodec::Json, body, size);

@@ -35,16 +35,26 @@ impl Small {
 impl Answer {
     /// Takes what the caller needs out of the packet; all of it if `whole`, for plugins.
     pub(crate) fn new(packet: &mut Packet, whole: bool) -> Self {
+        let mut answer = Self::default();
+        answer.fill(packet, whole);
+        answer
+    }
+
+    /// The same, in the place of one that is empty.
+    #[inline]
+    pub(crate) fn fill(&mut self, packet: &mut Packet, whole: bool) {
         let header = &packet.header;
-        if !whole && header.status_code == code::OK && header.gzip == 0 {
-            let mut bytes = [0; Small::MOST];
-            if let Some(room) = bytes.get_mut(..packet.body.len()) {
-                room.copy_from_slice(&packet.body);
-                let len = packet.body.len() as u8;
-                return Self::Small(Small { len, bytes });
-            }
+        if !whole
+            && header.status_code == code::OK
+            && header.gzip == 0
+            && let Self::Small(small) = self
+            && let Some(room) = small.bytes.get_mut(..packet.body.len())
+        {
+            room.copy_from_slice(&packet.body);
+            small.len = packet.body.len() as u8;
+        } else {
+            *self = Self::whole(packet);
         }
-        Self::whole(packet)
     }
 
     #[inline(never)]
@@ -86,6 +96,17 @@ impl Answer {
                 header
             }
         }
+    }
+}
+
+impl Default for Answer {
+    /// A success without a body.
+    #[inline]
+    fn default() -> Self {
+        Self::Small(Small {
+            len: 0,
+            bytes: [0; Small::MOST],
+        })
     }
 }
 

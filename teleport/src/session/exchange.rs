@@ -32,24 +32,20 @@ struct Blocked<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Hands the frame over if there is room for it; `frame` is left empty.
+    /// Of a frame that was [handed over](hand_over), or of what is `left` of it.
     #[inline]
-    pub(super) fn start(
-        session: Held<'a>,
-        seq: u64,
-        cancel: bool,
-        frame: &mut Parts,
-        cx: &Context<'_>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(session: Held<'a>, seq: u64, cancel: bool, left: Option<Box<Parts>>) -> Self {
         let mut this = Self {
             session,
             seq,
             blocked: None,
-            waiting: false,
+            waiting: left.is_none(),
             cancel,
         };
-        this.hand_over(frame, cx)?;
-        Ok(this)
+        if let Some(frame) = left {
+            this.block(*frame);
+        }
+        this
     }
 
     #[inline]
@@ -60,12 +56,6 @@ impl<'a> Exchange<'a> {
     #[inline]
     pub(super) fn session(&self) -> &Session {
         &self.session
-    }
-
-    /// The frame is handed over.
-    #[inline]
-    pub(super) fn waits_for_reply(&self) -> bool {
-        self.waiting
     }
 
     /// Ready when the frame is handed over.
@@ -83,36 +73,31 @@ impl<'a> Exchange<'a> {
             ready!(blocked.room.as_mut().poll(cx));
             let mut frame = mem::take(&mut blocked.frame);
             self.blocked = None;
-            self.hand_over(&mut frame, cx)?;
+            match hand_over(&self.session, self.seq, &mut frame, cx)? {
+                None => self.waiting = true,
+                Some(frame) => self.block(*frame),
+            }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the reply has come, or none will.
+    /// Ready when the reply has come, which is moved to `answer`, or when none will. A reply that were handed on by value would be
+    /// copied at every step.
     #[inline]
-    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+    pub(super) fn poll_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &mut Option<Answer>,
+    ) -> Poll<Result<(), Error>> {
         ready!(self.poll_sent(cx))?;
-        let result = match self.session.shared().poll_pull(self.seq, cx.waker()) {
-            Ok(None) => return Poll::Pending,
-            Ok(Some(answer)) => Ok(answer),
-            Err(closed) => Err(unanswered(closed)),
+        let shared = self.session.shared();
+        let result = match shared.poll_pull(self.seq, cx.waker(), answer) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(closed)) => Err(unanswered(closed)),
         };
         self.waiting = false;
         Poll::Ready(result)
-    }
-
-    #[inline]
-    fn hand_over(&mut self, frame: &mut Parts, cx: &Context<'_>) -> Result<(), Error> {
-        let pull = Frame::Pull {
-            seq: self.seq,
-            waker: cx.waker(),
-        };
-        match self.session.shared().enqueue(pull, frame) {
-            Ok(()) => self.waiting = true,
-            Err(Refused::Full) => self.block(mem::take(frame)),
-            Err(Refused::Closed(closed)) => return Err(Error::unsent("pull", closed)),
-        }
-        Ok(())
     }
 
     /// The caller has gone away.
@@ -128,6 +113,25 @@ impl<'a> Exchange<'a> {
     fn block(&mut self, frame: Parts) {
         let room = room(&self.session);
         self.blocked = Some(Box::new(Blocked { frame, room }));
+    }
+}
+
+/// Hands the frame over and notes the waker; gives the frame back if there is no room for it.
+#[inline]
+pub(super) fn hand_over(
+    session: &Session,
+    seq: u64,
+    frame: &mut Parts,
+    cx: &Context<'_>,
+) -> Result<Option<Box<Parts>>, Error> {
+    let pull = Frame::Pull {
+        seq,
+        waker: cx.waker(),
+    };
+    match session.shared().enqueue(pull, frame) {
+        Ok(()) => Ok(None),
+        Err(Refused::Full) => Ok(Some(Box::new(mem::take(frame)))),
+        Err(Refused::Closed(closed)) => Err(Error::unsent("pull", closed)),
     }
 }
 

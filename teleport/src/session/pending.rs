@@ -39,10 +39,10 @@ enum Entry {
 }
 
 /// What became of a pull so far.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// The reply is here; the entry is gone.
-    Answered(Answer),
+    Answered,
     /// No such entry: it was never made, or taken already.
     Unknown,
     /// Still waiting; the waker is noted.
@@ -74,7 +74,13 @@ impl Pending {
         }
         self.live += 1;
         self.waiting += 1;
-        self.place(seq, Entry::Waiting(waker));
+        match self.slot(seq) {
+            Some(slot) if slot.entry.is_none() => {
+                slot.seq = seq;
+                slot.entry = Some(Entry::Waiting(waker));
+            }
+            _ => self.place(seq, Entry::Waiting(waker)),
+        }
     }
 
     /// Stores a reply. Gives the waker of the task that waits for it, if any does.
@@ -92,31 +98,40 @@ impl Pending {
         }
     }
 
-    /// Takes the reply of `seq` if it is there, else notes who waits for it.
+    /// Moves the reply of `seq` to `answer` if it is there, else notes who waits for it.
     #[inline]
-    pub(crate) fn poll(&mut self, seq: u64, waker: &Waker) -> Progress {
+    pub(crate) fn poll(
+        &mut self,
+        seq: u64,
+        waker: &Waker,
+        answer: &mut Option<Answer>,
+    ) -> Progress {
         let Some(slot) = self.slot(seq).filter(|slot| slot.seq == seq) else {
-            return self.poll_overtaken(seq, waker);
+            return self.poll_overtaken(seq, waker, answer);
         };
         match &mut slot.entry {
-            None => self.poll_overtaken(seq, waker),
+            None => self.poll_overtaken(seq, waker, answer),
             Some(Entry::Waiting(known)) => {
                 note(known, waker);
                 Progress::Waiting
             }
             Some(Entry::Answered(_)) => {
-                let taken = slot.entry.take();
-                self.live -= 1;
-                match taken {
-                    Some(Entry::Answered(answer)) => Progress::Answered(answer),
-                    _ => Progress::Unknown,
+                if let Some(Entry::Answered(taken)) = slot.entry.take() {
+                    *answer = Some(taken);
                 }
+                self.live -= 1;
+                Progress::Answered
             }
         }
     }
 
     #[cold]
-    fn poll_overtaken(&mut self, seq: u64, waker: &Waker) -> Progress {
+    fn poll_overtaken(
+        &mut self,
+        seq: u64,
+        waker: &Waker,
+        answer: &mut Option<Answer>,
+    ) -> Progress {
         let overtaken = self.overtaken.as_mut();
         match overtaken.and_then(|overtaken| overtaken.remove(&seq)) {
             None => Progress::Unknown,
@@ -124,9 +139,10 @@ impl Pending {
                 self.overtake(seq, Entry::Waiting(waker.clone()));
                 Progress::Waiting
             }
-            Some(Entry::Answered(answer)) => {
+            Some(Entry::Answered(taken)) => {
+                *answer = Some(taken);
                 self.live -= 1;
-                Progress::Answered(answer)
+                Progress::Answered
             }
         }
     }
@@ -172,21 +188,16 @@ impl Pending {
         self.ring.get_mut(index)
     }
 
-    #[inline]
+    /// Enters it in its slot. An older one has to leave that.
+    #[cold]
     fn place(&mut self, seq: u64, entry: Entry) {
         let Some(slot) = self.slot(seq) else {
             self.overtake(seq, entry);
             return;
         };
-        let older = mem::replace(
-            slot,
-            Slot {
-                seq,
-                entry: Some(entry),
-            },
-        );
-        if let Some(entry) = older.entry {
-            self.overtake(older.seq, entry);
+        let older = mem::replace(&mut slot.seq, seq);
+        if let Some(entry) = slot.entry.replace(entry) {
+            self.overtake(older, entry);
         }
     }
 
@@ -259,21 +270,31 @@ mod tests {
     }
 
     fn answered(pending: &mut Pending, seq: u64) -> bool {
-        matches!(pending.poll(seq, Waker::noop()), Progress::Answered(answer) if answer.header(0).seq == seq)
+        let mut answer = None;
+        let progress = pending.poll(seq, Waker::noop(), &mut answer);
+        progress == Progress::Answered && answer.is_some_and(|answer| answer.header(0).seq == seq)
+    }
+
+    /// What became of a pull that has no answer.
+    fn progress(pending: &mut Pending, seq: u64) -> Progress {
+        let mut answer = None;
+        let progress = pending.poll(seq, Waker::noop(), &mut answer);
+        assert!(answer.is_none());
+        progress
     }
 
     #[test]
     fn a_reply_finds_its_pull_once() {
         let mut pending = Pending::default();
         pending.insert(0, Waker::noop().clone());
-        assert!(matches!(pending.poll(0, Waker::noop()), Progress::Waiting));
+        assert_eq!(progress(&mut pending, 0), Progress::Waiting);
         assert!(pending.answer(0, reply(0)).is_some());
         assert!(
             pending.answer(0, reply(0)).is_none(),
             "a second reply is nobody's"
         );
         assert!(answered(&mut pending, 0));
-        assert!(matches!(pending.poll(0, Waker::noop()), Progress::Unknown));
+        assert_eq!(progress(&mut pending, 0), Progress::Unknown);
         assert_eq!(pending.waiting(), 0);
     }
 
@@ -289,7 +310,7 @@ mod tests {
             pending.answer(0, reply(0)).is_none(),
             "slot 0 belongs to a younger pull"
         );
-        assert!(matches!(pending.poll(4, Waker::noop()), Progress::Waiting));
+        assert_eq!(progress(&mut pending, 4), Progress::Waiting);
     }
 
     #[test]

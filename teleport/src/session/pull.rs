@@ -18,7 +18,7 @@ use super::{
     call::{self, CallOptions, Head},
     connection::{Finder, Held, On, TRIES, Way},
     dispatch::{BoxFuture, Rejection, ReplyStage},
-    exchange::Exchange,
+    exchange::{self, Exchange},
     farewell,
     reason::Reason,
 };
@@ -214,10 +214,11 @@ where
                     }
                 }
                 Stage::Sent(exchange, spare) => {
-                    let result = match ready!(exchange.poll_reply(cx)) {
-                        Ok(answer) => decode_reply(exchange.session(), &answer, self.decode),
-                        Err(error) => Err(error),
-                    };
+                    let mut answer = None;
+                    let result = ready!(exchange.poll_reply(cx, &mut answer)).and_then(|()| {
+                        let answer = answer.as_ref().ok_or_else(after_the_end)?;
+                        decode_reply(exchange.session(), answer, self.decode)
+                    });
                     match result {
                         Err(error) if spare.is_some() && error.is_unsent() => self.start_again(),
                         result => return Poll::Ready(result),
@@ -289,31 +290,37 @@ where
             false => mem::take(&mut self.meta),
         };
         call::announce(session.shared(), &mut meta);
-        let options = self.options_now();
+        if let Some(limit) = &self.limit {
+            // A session was waited for.
+            self.options.timeout = Some(time_left(limit));
+        }
         if session.shared().env.is_watched() {
-            self.start_hooked(session, seq, meta, options);
+            self.start_hooked(session, seq, meta);
             return Ok(false);
         }
         let (Stage::Start(_, args) | Stage::Finding(_, args, _)) = &self.stage else {
             return Ok(false);
         };
-        let exchange = with_scratch(|frame| {
-            let head = Head {
-                kind: PacketKind::Pull,
-                seq,
-                uri: &self.uri,
-                meta: &meta,
-            };
-            call::encode(session.shared(), head, &options, args, frame)?;
-            Exchange::start(session, seq, options.cancel, frame, cx)
-        });
-        match exchange {
-            Ok(exchange) => {
-                let waits = exchange.waits_for_reply();
+        let head = Head {
+            kind: PacketKind::Pull,
+            seq,
+            uri: &self.uri,
+            meta: &meta,
+        };
+        let send = |frame: &mut Parts| {
+            call::encode(session.shared(), head, &self.options, args, frame)?;
+            exchange::hand_over(&session, seq, frame, cx)
+        };
+        // What it needs stays where it is, and so does the exchange.
+        let sent = with_scratch(&send);
+        match sent {
+            Ok(left) => {
+                let waits = left.is_none();
                 let spare = match again {
                     true => self.stage.take(),
                     false => None,
                 };
+                let exchange = Exchange::new(session, seq, self.options.cancel, left);
                 self.stage = Stage::Sent(exchange, spare);
                 Ok(waits)
             }
@@ -334,13 +341,13 @@ where
     }
 
     #[inline(never)]
-    fn start_hooked(&mut self, session: Held<'a>, seq: u64, meta: Meta, options: CallOptions) {
+    fn start_hooked(&mut self, session: Held<'a>, seq: u64, meta: Meta) {
         let on = session.on();
         let mut header = self.header(seq);
         header.meta = meta;
         let call = Hooked {
             header,
-            options,
+            options: self.options,
             deadline: self.deadline(),
             again: self.may_try_again(on),
             session,
@@ -348,15 +355,6 @@ where
         if let Some(args) = self.stage.take() {
             self.stage = Stage::Hooked(on, Box::pin(call.run(args, self.decode)));
         }
-    }
-
-    /// The options, with what is left of the time: a session may have been waited for.
-    fn options_now(&self) -> CallOptions {
-        let mut options = self.options;
-        if let Some(limit) = &self.limit {
-            options.timeout = Some(time_left(limit));
-        }
-        options
     }
 
     /// On another session, if this one turns out not to have taken the call.
@@ -504,23 +502,21 @@ async fn exchange_hooked<R, D: DecodeAs<R>>(
     decode: D,
 ) -> Result<R, Error> {
     let seq = call.header.seq;
-    let mut start = Some(session);
-    let mut exchange = poll_fn(|cx| {
-        let session = start
-            .take()
-            .ok_or_else(|| Error::write("pull", "polled after its end"));
-        Poll::Ready(
-            session.and_then(|session| Exchange::start(session, seq, cancel, &mut frame, cx)),
-        )
-    })
-    .await?;
+    let hand_over = poll_fn(|cx| {
+        let left = exchange::hand_over(&session, seq, &mut frame, cx);
+        Poll::Ready(left)
+    });
+    let left = hand_over.await?;
+    let mut exchange = Exchange::new(session, seq, cancel, left);
     poll_fn(|cx| exchange.poll_sent(cx)).await?;
     let session = exchange.session().clone();
     let outbound = session.shared().env.dispatch.outbound();
     if let Some(outbound) = outbound {
         outbound.after_write(call).await;
     }
-    let answer = poll_fn(|cx| exchange.poll_reply(cx)).await?;
+    let mut answer = None;
+    poll_fn(|cx| exchange.poll_reply(cx, &mut answer)).await?;
+    let answer = answer.ok_or_else(after_the_end)?;
     call.set_reply(&answer);
     let Some(outbound) = outbound else {
         return decode_reply(&session, &answer, decode);

@@ -278,13 +278,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 {
                     return true;
                 }
-                let answer = Answer::new(packet, turn.whole_answers);
+                let whole = turn.whole_answers;
                 turn.read += 1;
                 match &mut turn.answers {
-                    None if !self.inbox.is_ready() => turn.hand_on(seq, answer),
+                    None if !self.inbox.is_ready() => {
+                        turn.hand_on(seq, Answer::new(packet, whole));
+                    }
                     answers => {
-                        let answers = answers.get_or_insert_with(Answers::take);
-                        answers.replies.push((seq, answer));
+                        let replies = &mut answers.get_or_insert_with(Answers::take).replies;
+                        // Made where it waits, and not copied there just after it was written.
+                        replies.push((seq, Answer::default()));
+                        if let Some((_, answer)) = replies.last_mut() {
+                            answer.fill(packet, whole);
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, Weak, atomic::Ordering},
-    task::Waker,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -370,18 +370,23 @@ impl Shared {
         room.await;
     }
 
-    /// The reply of a pull, if it is here; `Err` if none will come.
+    /// Ready when the reply of a pull is here, which is moved to `answer`, or when none will come.
     #[inline]
-    pub(crate) fn poll_pull(&self, seq: u64, waker: &Waker) -> Result<Option<Answer>, Closed> {
+    pub(crate) fn poll_pull(
+        &self,
+        seq: u64,
+        waker: &Waker,
+        answer: &mut Option<Answer>,
+    ) -> Poll<Result<(), Closed>> {
         let mut state = self.lock();
-        match state.pending.poll(seq, waker) {
-            Progress::Answered(answer) => {
+        match state.pending.poll(seq, waker, answer) {
+            Progress::Answered => {
                 self.note_calls(&state);
-                Ok(Some(answer))
+                Poll::Ready(Ok(()))
             }
-            Progress::Waiting if state.phase < Phase::Finishing => Ok(None),
-            Progress::Waiting => Err(self.unanswered(&mut state, seq)),
-            Progress::Unknown => Err(Closed(state.reason())),
+            Progress::Waiting if state.phase < Phase::Finishing => Poll::Pending,
+            Progress::Waiting => Poll::Ready(Err(self.unanswered(&mut state, seq))),
+            Progress::Unknown => Poll::Ready(Err(Closed(state.reason()))),
         }
     }
 
