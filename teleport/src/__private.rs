@@ -251,7 +251,7 @@ pub fn call_pull<'a, A, R, E, D>(
     encode: E,
     args: A,
     decode: D,
-) -> impl Future<Output = Result<R, Error>>
+) -> impl Future<Output = Result<R, Error>> + Unpin
 where
     A: Send + 'a,
     R: Send + 'a,
@@ -275,7 +275,7 @@ pub fn call_pull_cancel<'a, A, R, E, D>(
     encode: E,
     args: A,
     decode: D,
-) -> impl Future<Output = Result<R, Error>>
+) -> impl Future<Output = Result<R, Error>> + Unpin
 where
     A: Send + 'a,
     R: Send + 'a,
@@ -292,7 +292,7 @@ pub fn call_push<'a, A, E>(
     route: &'static str,
     encode: E,
     args: A,
-) -> impl Future<Output = Result<(), Error>>
+) -> impl Future<Output = Result<(), Error>> + Unpin
 where
     A: Send + 'a,
     E: EncodeAs<A> + Send + 'a,

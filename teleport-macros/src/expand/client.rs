@@ -193,9 +193,9 @@ pub(super) fn call(controller: &Controller, method: &Method) -> TokenStream {
         #attrs
         pub async fn #ident(&self, #(#names: #types),*) -> ::core::result::Result<#reply_ty, #krate::Error> {
             let __encode = #encode;
-            // Where it is pinned it is made. To await it as it is would move it there, twice.
-            let __call = ::core::pin::pin!({ #call });
-            __call.await
+            // Awaited by reference it stays where it is made. To await it as it is would move it, twice.
+            let mut __call = { #call };
+            (&mut __call).await
         }
     }
 }
