@@ -3,16 +3,26 @@
 mod pull;
 mod push;
 
-use std::{borrow::Cow, cell::Cell, fmt, mem, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    fmt, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 
+use self::pull::Reply;
 pub use self::{pull::PullCtx, push::PushCtx};
 use crate::{
     codec::{Body, CodecId},
     protocol::{Header, Packet},
     session::{
-        CallInfo, Session, Shared, Values,
+        CallInfo, Session, Values,
         log::{Outcome, Record},
         scope::Scope,
     },
@@ -23,7 +33,7 @@ use crate::{
 
 /// What [`PullCtx`] and [`PushCtx`] have in common: the packet's header, and the session it came on.
 ///
-/// It is moved about a good deal on its way into a handler, so what it holds is in a box, which the thread uses again for the
+/// It is moved about a good deal on its way into a handler, so all that it holds is in a box, which the thread uses again for the
 /// next one.
 pub struct Context(Option<Box<Option<Parts>>>);
 
@@ -35,6 +45,10 @@ struct Parts {
     values: Values,
     /// What surrounds the call, if anything does.
     scope: Option<Arc<Scope>>,
+    /// Of a pull.
+    reply: Reply,
+    /// Those who watch were told how the call has ended; the reply of a pull is made.
+    ended: AtomicBool,
 }
 
 thread_local! {
@@ -58,6 +72,8 @@ impl Context {
             header: mem::take(&mut packet.header),
             values: Values::default(),
             scope,
+            reply: Reply::new(packet.header_codec),
+            ended: AtomicBool::new(false),
         });
         Self(Some(parts))
     }
@@ -94,6 +110,7 @@ impl Context {
     /// Tells those who watch how the call has ended. `reply` is its size, and its body for people.
     #[inline]
     fn end(&self, status: Result<(), &Status>, reply: (usize, Option<&str>)) {
+        self.parts().ended.store(true, Ordering::Relaxed);
         if let Some(scope) = self.scope() {
             self.tell_end(scope, status, reply);
         }
@@ -114,6 +131,11 @@ impl Context {
             reply_size: reply.0,
         };
         scope.record.end(&call, outcome, reply.1);
+    }
+
+    #[inline]
+    fn has_ended(&self) -> bool {
+        self.parts().ended.load(Ordering::Relaxed)
     }
 
     /// The uri for logs.
@@ -220,23 +242,6 @@ impl fmt::Debug for Context {
             .field("seq", &self.header().seq)
             .field("peer", self.peer_addr())
             .finish_non_exhaustive()
-    }
-}
-
-/// A handler that is about to end. It does so when this is dropped, whatever panics until then: a session that closes waits for it.
-struct Counted<'a>(&'a Shared);
-
-impl<'a> Counted<'a> {
-    #[inline]
-    fn new(context: &'a Context) -> Self {
-        Self(context.session().shared())
-    }
-}
-
-impl Drop for Counted<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.handler_ends();
     }
 }
 

@@ -4,18 +4,18 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering},
+    sync::atomic::{AtomicI32, AtomicU8, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Context, Counted, known_codec, small};
+use super::{Context, known_codec, small};
 use crate::{
     codec::{Choice, CodecId, Encode, probe::EncodeAs},
-    protocol::{EncodeError, HeaderCodec, Packet, Parts, Text},
+    protocol::{EncodeError, Header, HeaderCodec, Packet, Parts, Text},
     session::{
-        Session, discard, farewell,
+        Session, farewell,
         reply::{self, ReplyHead},
         scope::Stop,
     },
@@ -27,25 +27,40 @@ use crate::{
 /// It also stands for the duty to reply: if the handler panics or is dropped before its end, the caller gets 500.
 pub struct PullCtx {
     context: Context,
+}
+
+/// What a pull's context knows about its reply.
+pub(super) struct Reply {
     header_codec: HeaderCodec,
     /// The request's own codec, if it is a known one.
     known_codec: Option<CodecId>,
     /// The uri before a plugin changed it: what the reply repeats.
     asked: Option<Box<Text>>,
     /// 0 is none.
-    reply_codec: AtomicU8,
+    codec: AtomicU8,
     /// [`UNSET`] is the request's.
-    reply_gzip: AtomicI32,
-    answered: AtomicBool,
-    reply_size: AtomicU32,
+    gzip: AtomicI32,
+    size: AtomicU32,
 }
 
 /// No level that anybody sends.
 const UNSET: i32 = i32::MIN;
 
+impl Reply {
+    #[inline]
+    pub(super) fn new(header_codec: HeaderCodec) -> Self {
+        Self {
+            header_codec,
+            known_codec: None,
+            asked: None,
+            codec: AtomicU8::new(0),
+            gzip: AtomicI32::new(UNSET),
+            size: AtomicU32::new(0),
+        }
+    }
+}
+
 impl PullCtx {
-    /// The caller has counted this handler as started.
-    ///
     /// The header is taken out of the packet, as `body` is already. `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
     pub(crate) fn new(
         session: &Session,
@@ -53,48 +68,45 @@ impl PullCtx {
         body: &Bytes,
         keep_uri: bool,
     ) -> Self {
-        let header_codec = packet.header_codec;
-        let context = Context::new(session, packet, body);
-        Self {
-            asked: match keep_uri {
-                true => Some(uri_of(&context)),
-                false => None,
-            },
-            header_codec,
-            known_codec: known_codec(session, context.body_codec()),
-            context,
-            reply_codec: AtomicU8::new(0),
-            reply_gzip: AtomicI32::new(UNSET),
-            answered: AtomicBool::new(false),
-            reply_size: AtomicU32::new(0),
+        let mut context = Context::new(session, packet, body);
+        let parts = context.parts_mut();
+        parts.reply.known_codec = known_codec(session, parts.body_codec);
+        if keep_uri {
+            parts.reply.asked = Some(uri_of(&parts.header));
         }
+        Self { context }
+    }
+
+    #[inline]
+    fn reply(&self) -> &Reply {
+        &self.context.parts().reply
     }
 
     /// Sends the reply in another codec than the request's. A value that it cannot carry becomes status 415.
     pub fn set_reply_codec(&self, codec: CodecId) {
-        self.reply_codec.store(codec.as_byte(), Ordering::Relaxed);
+        self.reply().codec.store(codec.as_byte(), Ordering::Relaxed);
     }
 
     /// Sends the reply at another gzip level than the request's, -2 to 9; 0 is not compressed. A level that there is not
     /// becomes status 500, but for [`Raw`](crate::Raw) replies, which are sent as they are whatever the level.
     pub fn set_reply_gzip(&self, level: i32) {
-        self.reply_gzip.store(level, Ordering::Relaxed);
+        self.reply().gzip.store(level, Ordering::Relaxed);
     }
 
     /// Bytes of the reply's packet on the wire; 0 before it is sent.
     #[must_use]
     pub fn reply_size(&self) -> usize {
-        self.reply_size.load(Ordering::Relaxed) as usize
+        self.reply().size.load(Ordering::Relaxed) as usize
     }
 
     /// Replies with what the handler returned. Without room in the connection's buffer, the frame is given back.
     #[inline]
     pub(crate) fn answer<R>(
         &self,
-        result: Result<R, Status>,
+        result: &Result<R, Status>,
         encode: impl EncodeAs<R>,
     ) -> Option<Parts> {
-        let tried = match &result {
+        let tried = match result {
             Ok(value) if self.scope().is_none() => {
                 let value = encode.wrap(value);
                 self.answer_in_turn(&value)
@@ -104,7 +116,6 @@ impl PullCtx {
         match tried {
             Some(Ok(size)) => {
                 self.end(None, size, None);
-                discard(result, "a reply");
                 None
             }
             Some(Err(error)) => self.answer_at_length(result, encode, Some(error)),
@@ -125,20 +136,21 @@ impl PullCtx {
 
     #[inline]
     fn reply_choice(&self) -> Choice {
-        let set = CodecId::new(self.reply_codec.load(Ordering::Relaxed));
-        reply::reply_choice(set, self.known_codec)
+        let reply = self.reply();
+        let set = CodecId::new(reply.codec.load(Ordering::Relaxed));
+        reply::reply_choice(set, reply.known_codec)
     }
 
     /// `failed`: why the value cannot be encoded, if that was tried.
     #[inline(never)]
     fn answer_at_length<R>(
         &self,
-        result: Result<R, Status>,
+        result: &Result<R, Status>,
         encode: impl EncodeAs<R>,
         failed: Option<EncodeError>,
     ) -> Option<Parts> {
         let session = self.session();
-        let (mut sent, mut failure) = match (&result, failed) {
+        let (mut sent, mut failure) = match (result, failed) {
             (Ok(_), Some(error)) => {
                 let mut sent = reply::send_failure(session, self.reply_head(), &error);
                 let failure = sent.failure.take();
@@ -167,8 +179,6 @@ impl PullCtx {
         let status = failure.as_ref().or(result.as_ref().err());
         // Not before: encoding runs the user's code, which may panic.
         self.end(status, sent.size, sent.text.as_deref());
-        // There is a reply now: a panic in here must not make it another one, nor lose it.
-        discard(result, "a reply");
         sent.leftover
     }
 
@@ -187,8 +197,7 @@ impl PullCtx {
     /// The reply is made.
     #[inline]
     fn end(&self, failure: Option<&Status>, size: usize, text: Option<&str>) {
-        self.answered.store(true, Ordering::Relaxed);
-        self.reply_size.store(small(size), Ordering::Relaxed);
+        self.reply().size.store(small(size), Ordering::Relaxed);
         self.context.end(failure.map_or(Ok(()), Err), (size, text));
     }
 
@@ -201,15 +210,16 @@ impl PullCtx {
 
     #[inline]
     fn reply_head(&self) -> ReplyHead<'_> {
-        let header = self.header();
+        let parts = self.context.parts();
+        let (header, reply) = (&parts.header, &parts.reply);
         ReplyHead {
             seq: header.seq,
-            uri: self.asked.as_deref().unwrap_or(&header.uri),
-            gzip: match self.reply_gzip.load(Ordering::Relaxed) {
+            uri: reply.asked.as_deref().unwrap_or(&header.uri),
+            gzip: match reply.gzip.load(Ordering::Relaxed) {
                 UNSET => header.gzip,
                 level => level,
             },
-            header_codec: self.header_codec,
+            header_codec: reply.header_codec,
         }
     }
 
@@ -218,7 +228,7 @@ impl PullCtx {
     #[cold]
     fn answer_at_last(&self) {
         let answer = AssertUnwindSafe(|| self.answer_in_its_place());
-        if catch_unwind(answer).is_err() && !self.answered.load(Ordering::Relaxed) {
+        if catch_unwind(answer).is_err() && !self.context.has_ended() {
             self.session().shared().end_for_panic();
         }
     }
@@ -248,15 +258,14 @@ impl PullCtx {
 }
 
 #[cold]
-fn uri_of(context: &Context) -> Box<Text> {
-    Box::new(context.header().uri.clone())
+fn uri_of(header: &Header) -> Box<Text> {
+    Box::new(header.uri.clone())
 }
 
 impl Drop for PullCtx {
     #[inline]
     fn drop(&mut self) {
-        let _counted = Counted::new(&self.context);
-        if !self.answered.load(Ordering::Relaxed) {
+        if !self.context.has_ended() {
             self.answer_at_last();
         }
     }

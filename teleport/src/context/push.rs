@@ -3,13 +3,12 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Context, Counted};
+use super::Context;
 use crate::{
     protocol::Packet,
     session::Session,
@@ -19,30 +18,25 @@ use crate::{
 /// What a push handler knows about the message. Everything in [`Context`] is there too.
 pub struct PushCtx {
     context: Context,
-    /// The end was told.
-    told: AtomicBool,
 }
 
 impl PushCtx {
-    /// The caller has counted this handler as started, and taken the body out of the packet; here the header follows.
+    /// The body is taken out of the packet already; here the header follows.
     pub(crate) fn new(session: &Session, packet: &mut Packet, body: &Bytes) -> Self {
         Self {
             context: Context::new(session, packet, body),
-            told: AtomicBool::new(false),
         }
     }
 
     /// Tells the log how the handler, or what came before it, has ended.
     pub(crate) fn end(&self, status: Result<(), &Status>) {
-        self.told.store(true, Ordering::Relaxed);
         self.context.end(status, (0, None));
     }
 }
 
 impl Drop for PushCtx {
     fn drop(&mut self) {
-        let _counted = Counted::new(&self.context);
-        if !self.told.load(Ordering::Relaxed) {
+        if !self.context.has_ended() {
             self.end(Err(&Status::new(
                 code::INTERNAL,
                 ByteString::from_static("Internal Server Error"),

@@ -39,6 +39,28 @@ pub trait Protocol: Send + Sync + 'static {
     /// The bytes are no packet, or one over the limits. The connection is closed then.
     fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError>;
 
+    /// As [`decode`](Self::decode), into a packet that is there already: a packet is too large to be moved about. Gives how many more
+    /// bytes must come before another try is worth it, or 0 if `packet` is a whole one now. This is what a session calls. What
+    /// `packet` was before is of no interest, and so is what becomes of it if there is no whole one. By default it is what `decode`
+    /// gives.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    fn decode_into(
+        &self,
+        src: &mut BytesMut,
+        limits: &Limits,
+        packet: &mut Packet,
+    ) -> Result<usize, ProtocolError> {
+        match self.decode(src, limits)? {
+            Decoded::Packet(decoded) => {
+                *packet = decoded;
+                Ok(0)
+            }
+            Decoded::NeedMore { bytes } => Ok(bytes.max(1)),
+        }
+    }
+
     /// Appends one packet to `dst`. `body` appends the complete body to the buffer it is given; call it once.
     ///
     /// # Errors

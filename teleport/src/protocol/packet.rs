@@ -195,26 +195,14 @@ impl Packet {
         }
     }
 
-    /// All at once: it is too large to be moved about.
-    #[inline]
-    pub(super) fn read(
-        header: Header,
-        header_codec: HeaderCodec,
-        body: Bytes,
-        size: usize,
-    ) -> Self {
-        Self {
-            header,
-            header_codec,
-            body,
-            size,
-        }
+    /// For a packet to be read into.
+    pub(crate) fn empty() -> Self {
+        Self::new(Header::default(), HeaderCodec::default(), Bytes::new())
     }
 
     /// Moves it out.
     pub(crate) fn take(&mut self) -> Self {
-        let empty = Self::new(Header::default(), self.header_codec, Bytes::new());
-        std::mem::replace(self, empty)
+        std::mem::replace(self, Self::empty())
     }
 
     /// Says how many bytes the whole packet had on the wire.
@@ -223,6 +211,11 @@ impl Packet {
     pub fn with_size(mut self, size: usize) -> Self {
         self.size = size;
         self
+    }
+
+    #[inline]
+    pub(super) fn set_size(&mut self, size: usize) {
+        self.size = size;
     }
 
     /// Bytes of the whole packet on the wire.

@@ -27,6 +27,19 @@ const LENGTH: usize = 4;
 
 impl Protocol for Standard {
     fn decode(&self, src: &mut BytesMut, limits: &Limits) -> Result<Decoded, ProtocolError> {
+        let mut packet = Packet::empty();
+        Ok(match self.decode_into(src, limits, &mut packet)? {
+            0 => Decoded::Packet(packet),
+            bytes => Decoded::NeedMore { bytes },
+        })
+    }
+
+    fn decode_into(
+        &self,
+        src: &mut BytesMut,
+        limits: &Limits,
+        packet: &mut Packet,
+    ) -> Result<usize, ProtocolError> {
         let mut reader = Reader::new(src);
         let Some(header_length) = reader.u32() else {
             return Ok(need(src, LENGTH));
@@ -63,10 +76,11 @@ impl Protocol for Standard {
             return Ok(need(src, size));
         }
 
-        match header_codec {
-            HeaderCodec::Json => with_json_header(src, head, size),
-            HeaderCodec::Protobuf => with_protobuf_header(src, head, size),
-        }
+        packet.body = src.split_to(size).freeze();
+        packet.header_codec = header_codec;
+        packet.set_size(size);
+        read_header(packet, head)?;
+        Ok(0)
     }
 
     fn has_farewell(&self) -> bool {
@@ -115,45 +129,13 @@ impl Protocol for Standard {
     }
 }
 
-/// The packet is made where it is to be, and filled there: it is too large to be moved about.
-#[inline(never)]
-fn with_protobuf_header(
-    src: &mut BytesMut,
-    head: usize,
-    size: usize,
-) -> Result<Decoded, ProtocolError> {
-    let (header, codec) = (Header::default(), HeaderCodec::Protobuf);
-    let whole = src.split_to(size).freeze();
-    let mut made = Ok(Decoded::Packet(Packet::read(header, codec, whole, size)));
-    if let Ok(Decoded::Packet(packet)) = &mut made
-        && fill(packet, head).is_none()
-    {
-        made = Err(header::protobuf::unreadable());
-    }
-    made
-}
-
-/// Reads the header of a packet whose body is all of it still.
-#[inline(always)]
-fn fill(packet: &mut Packet, head: usize) -> Option<()> {
+/// Reads the header of a packet whose body is all of it still, and leaves the body.
+fn read_header(packet: &mut Packet, head: usize) -> Result<(), ProtocolError> {
     let whole = &packet.body;
     let bytes = whole.get(LENGTH + 1..head).unwrap_or_default();
-    header::protobuf::read(&mut packet.header, bytes, whole)?;
+    header::read(packet.header_codec, &mut packet.header, bytes, whole)?;
     packet.body.advance(head + LENGTH);
-    Some(())
-}
-
-#[inline(never)]
-fn with_json_header(
-    src: &mut BytesMut,
-    head: usize,
-    size: usize,
-) -> Result<Decoded, ProtocolError> {
-    let mut body = src.split_to(size).freeze();
-    let header = header::json::decode(body.get(LENGTH + 1..head).unwrap_or_default())?;
-    body.advance(head + LENGTH);
-    let packet = Packet::read(header, HeaderCodec::Json, body, size);
-    Ok(Decoded::Packet(packet))
+    Ok(())
 }
 
 /// Appends all that comes before the body, the length of which is left open.
@@ -194,7 +176,7 @@ fn unknown_codec(id: u8) -> ProtocolError {
 #[cold]
 fn check_header(codec: HeaderCodec, bytes: &[u8]) -> Result<(), ProtocolError> {
     let whole = Bytes::copy_from_slice(bytes);
-    header::decode(codec, &whole, &whole).map(drop)
+    header::read(codec, &mut Header::default(), &whole, &whole)
 }
 
 #[inline]
@@ -211,10 +193,8 @@ fn too_large(size: usize, limits: &Limits) -> ProtocolError {
 }
 
 #[cold]
-fn need(src: &[u8], len: usize) -> Decoded {
-    Decoded::NeedMore {
-        bytes: len.saturating_sub(src.len()).max(1),
-    }
+fn need(src: &[u8], len: usize) -> usize {
+    len.saturating_sub(src.len()).max(1)
 }
 
 /// There is no platform with tokio and 16 bit pointers.

@@ -63,6 +63,12 @@ impl Text {
     /// Becomes `part` of `whole`, in its place: to be moved just after it was written makes a short text wait for its own bytes.
     #[inline]
     pub(super) fn set(&mut self, part: &[u8], whole: &Bytes) {
+        // The next packet has the same one as often as not.
+        if let Kind::Short(short) = &self.0
+            && short.as_bytes() == part
+        {
+            return;
+        }
         if !self.set_short(part) {
             *self = Self::long(part, whole);
         }
@@ -73,7 +79,13 @@ impl Text {
         if part.len() > SHORT {
             return false;
         }
-        let (Kind::Short(short), Ok(text)) = (&mut self.0, str::from_utf8(part)) else {
+        let Ok(text) = str::from_utf8(part) else {
+            return false;
+        };
+        if let Kind::Long(_) = &self.0 {
+            *self = Self::new();
+        }
+        let Kind::Short(short) = &mut self.0 else {
             return false;
         };
         short.clear();

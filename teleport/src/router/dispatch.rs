@@ -52,7 +52,7 @@ impl RouterDispatch {
         if heartbeat::answer(session, packet) {
             return;
         }
-        let room = session.shared().handler_starts();
+        let room = session.shared().room_for_handler();
         let early = self
             .plugins()
             .hooks()
@@ -93,7 +93,7 @@ impl RouterDispatch {
         if cancel::receive(session.shared(), &packet.header.uri) {
             return;
         }
-        let room = session.shared().handler_starts();
+        let room = session.shared().room_for_handler();
         let body = mem::take(&mut packet.body);
         let mut ctx = PushCtx::new(session, packet, &body);
         if let Err(text) = room {

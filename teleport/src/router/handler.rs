@@ -21,7 +21,7 @@ use crate::{
     context::{Context, PullCtx, PushCtx},
     plugin::Chain,
     session::{
-        Pace, Runner, dispatch::BoxFuture, panic_text, reply::send_when_there_is_room,
+        Pace, Runner, discard, dispatch::BoxFuture, panic_text, reply::send_when_there_is_room,
         shared::TOO_MUCH,
     },
     status::{Status, code},
@@ -105,7 +105,9 @@ where
             let failure = result.as_ref().err().cloned();
             let outcome = failure.as_ref().map_or(Ok(()), Err);
             chain.pre_write_reply(&ctx, outcome).await;
-            if let Some(frame) = ctx.answer(result, encode) {
+            let blocked = ctx.answer(&result, encode);
+            discard(result, "a reply");
+            if let Some(frame) = blocked {
                 send_when_there_is_room(ctx.session(), frame).await;
             }
             chain.post_write_reply(&ctx, outcome).await;
@@ -136,7 +138,10 @@ where
         let this = self.project();
         if this.blocked.is_none() {
             let (ctx, result) = ready!(this.handler.poll(cx));
-            match ctx.answer(result, *this.encode) {
+            let blocked = ctx.answer(&result, *this.encode);
+            // There is a reply now: a panic in here must not make it another one, nor lose it.
+            discard(result, "a reply");
+            match blocked {
                 None => return Poll::Ready(()),
                 Some(frame) => {
                     *this.blocked = Some(Box::pin(async move {

@@ -9,7 +9,7 @@ use crate::{
     codec::{Decode, Encode, probe::Plain},
     context::{PullCtx, PushCtx},
     plugin::Chain,
-    session::{Pace, Runner, dispatch::BoxFuture, reply::send_when_there_is_room},
+    session::{Pace, Runner, discard, dispatch::BoxFuture, reply::send_when_there_is_room},
     status::Status,
 };
 
@@ -95,7 +95,9 @@ where
 struct Handler<F>(Arc<F>);
 
 async fn answer<R: Encode>(ctx: &PullCtx, result: Result<R, Status>) {
-    if let Some(frame) = ctx.answer(result, Plain) {
+    let blocked = ctx.answer(&result, Plain);
+    discard(result, "a reply");
+    if let Some(frame) = blocked {
         Box::pin(send_when_there_is_room(ctx.session(), frame)).await;
     }
 }

@@ -29,6 +29,8 @@ pub(crate) mod scope;
 pub(crate) mod shared;
 mod stream_waker;
 mod sync;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "otel")]
 mod trace;
 mod turn;

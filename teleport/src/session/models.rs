@@ -12,13 +12,7 @@
 //! $ RUSTFLAGS="--cfg shuttle" cargo test --target-dir target/shuttle -p teleport --lib models
 //! ```
 
-use std::{
-    env,
-    future::poll_fn,
-    sync::{Arc, Weak},
-    task::Poll,
-    time::Duration,
-};
+use std::{env, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use shuttle::{
     Config, Runner as Checker,
@@ -28,21 +22,19 @@ use shuttle::{
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use super::{
-    Env, Runner, Session, Shared,
+    Runner, Session,
     dispatch::{BoxFuture, Dispatch, Outbound},
     driver::Driver,
-    log::CallLog,
     memory::Memory,
     observer::Observer,
     reply::{self, ReplyHead},
+    testing,
 };
 use crate::{
-    codec::{CodecId, Codecs},
     protocol::{Decoded, Header, HeaderCodec, Limits, Packet, PacketKind, Protocol, Standard},
     socket::{
         inbox::Inbox,
         pool::{Lease, Pool},
-        transport::Addr,
     },
     status::{Status, code},
 };
@@ -110,9 +102,9 @@ impl Dispatch for Serve {
             gzip: 0,
             header_codec: HeaderCodec::Protobuf,
         };
-        assert!(shared.handler_starts().is_ok());
         let open = session.is_open();
         if open && matches!(self, Self::InTasks) {
+            shared.handler_starts();
             spawn(async move {
                 let sent = reply::send_status(&session, head, &Status::new(1000, "served"));
                 if let Some(frame) = sent.leftover {
@@ -126,7 +118,6 @@ impl Dispatch for Serve {
                 _ => "refused".to_owned(),
             };
             reply::send_status_now(&session, head, &Status::unavailable(text));
-            shared.handler_ends();
         }
     }
 
@@ -164,31 +155,7 @@ fn connect(serve: Serve, write_buffer: usize, pipe: usize) -> Model {
 
 /// `accepted`: the other side has just connected.
 fn start(serve: Serve, write_buffer: usize, pipe: usize, accepted: bool) -> Model {
-    let host: Weak<()> = Weak::new();
-    let env = Env {
-        protocol: Arc::new(Standard),
-        codecs: Codecs::default(),
-        limits: Limits::default(),
-        header_codec: HeaderCodec::Protobuf,
-        body_codec: CodecId::JSON,
-        gzip: 0,
-        read_timeout: None,
-        packet_timeout: None,
-        write_timeout: None,
-        write_buffer,
-        max_handlers: 100,
-        session_memory: usize::MAX,
-        pool: Arc::default(),
-        announce: false,
-        log: CallLog::new(None, None),
-        dispatch: Arc::new(serve),
-        hooked: false,
-        observed: false,
-        host,
-    };
-    let addr = Addr::Named("model".into());
-    let shared = Shared::new("model".into(), Arc::new(env), addr.clone(), addr, None);
-    let session = Session::new(Arc::new(shared));
+    let session = testing::with(serve, write_buffer);
     let (near, far) = tokio::io::duplex(pipe);
     let mut driver = Driver::new(near, &session, Inbox::new(Arc::default()), accepted);
     let driven = session.clone();

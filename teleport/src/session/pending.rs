@@ -126,12 +126,7 @@ impl Pending {
     }
 
     #[cold]
-    fn poll_overtaken(
-        &mut self,
-        seq: u64,
-        waker: &Waker,
-        answer: &mut Option<Answer>,
-    ) -> Progress {
+    fn poll_overtaken(&mut self, seq: u64, waker: &Waker, answer: &mut Option<Answer>) -> Progress {
         let overtaken = self.overtaken.as_mut();
         match overtaken.and_then(|overtaken| overtaken.remove(&seq)) {
             None => Progress::Unknown,

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    Session,
     dispatch::BoxFuture,
     memory::{Holding, Memory},
     panics::{discard, panic_text},
@@ -126,8 +127,7 @@ pub(crate) struct Runner<'a> {
     group: [Option<&'a Pace>; GROUP],
     /// How many they are.
     untimed: usize,
-    /// Where what handlers hold is counted.
-    memory: &'a Memory,
+    session: &'a Session,
     pinned: Pinned,
     /// Bytes of the packet that is being handled, if it was copied out of the buffer.
     detached: usize,
@@ -146,14 +146,14 @@ pub(crate) struct Pinned {
 const TASK: usize = 1024;
 
 impl<'a> Runner<'a> {
-    pub(crate) fn new(memory: &'a Memory, pinned: Pinned) -> Self {
+    pub(crate) fn new(session: &'a Session, pinned: Pinned) -> Self {
         Self {
             began: None,
             mark: None,
             spent: Duration::ZERO,
             group: [None; GROUP],
             untimed: 0,
-            memory,
+            session,
             pinned,
             detached: 0,
         }
@@ -220,7 +220,8 @@ impl<'a> Runner<'a> {
             }
             self.look();
         }
-        let mut slot = Slot::take();
+        let mut place = Places::lend();
+        let slot = place.get_or_insert_with(Slot::empty);
         slot.as_mut().project().handler.set(Some(future));
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -238,13 +239,18 @@ impl<'a> Runner<'a> {
             self.look();
         }
         match polled {
-            Ok(Poll::Ready(())) => Slot::keep(slot),
-            Ok(Poll::Pending) => self.spawn(pace, size_of::<F>(), slot),
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                if let Some(slot) = place.take() {
+                    self.spawn(pace, size_of::<F>(), slot);
+                }
+            }
             Err(panic) => {
                 log_panic(panic.as_ref());
-                discard(slot, "a handler");
+                discard(place.take(), "a handler");
             }
         }
+        Places::give_back(place);
     }
 
     /// Looks at the clock, if handlers have run since it was looked at.
@@ -270,16 +276,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Moves a handler of so many bytes to a task of its own. From now on what it holds is counted.
+    /// Moves a handler of so many bytes to a task of its own. From now on it is counted, and what it holds too.
     #[inline(never)]
     fn spawn(&mut self, pace: &Arc<Pace>, size: usize, future: BoxFuture<'static, ()>) {
-        pace.running.fetch_add(1, Ordering::Relaxed);
-        let pinned = (self.detached == 0).then(|| self.pinned.hold(self.memory));
+        let memory = &self.session.shared().memory;
+        let pinned = (self.detached == 0).then(|| self.pinned.hold(memory));
         tokio::spawn(Task {
             future: Some(future),
-            pace: Arc::clone(pace),
-            _held: self.memory.hold(TASK + size + self.detached),
+            _held: memory.hold(TASK + size + self.detached),
             _pinned: pinned,
+            running: Running::new(pace, self.session),
         });
     }
 }
@@ -317,23 +323,6 @@ impl<F> Slot<F> {
     }
 }
 
-impl<F: 'static> Slot<F> {
-    /// One that is empty.
-    #[inline]
-    fn take() -> Pin<Box<Self>> {
-        let kept = PLACES.with_borrow_mut(|places| places.of().take());
-        kept.unwrap_or_else(Self::empty)
-    }
-
-    /// Keeps one that is empty for the next handler.
-    #[inline]
-    fn keep(slot: Pin<Box<Self>>) {
-        if size_of::<F>() <= LARGEST_KEPT {
-            PLACES.with_borrow_mut(|places| *places.of() = Some(slot));
-        }
-    }
-}
-
 impl<F: Future<Output = ()>> Future for Slot<F> {
     type Output = ();
 
@@ -350,11 +339,11 @@ impl<F: Future<Output = ()>> Future for Slot<F> {
 /// fetched from memory.
 struct Places {
     /// The one used last, which is mostly the next one too.
-    last: Option<(TypeId, Box<dyn Any>)>,
+    last: Option<Box<dyn Any>>,
     others: HashMap<TypeId, Box<dyn Any>, FixedState>,
 }
 
-/// What [`Places`] keeps for a type.
+/// What [`Places`] keeps for a type: a box that is empty.
 type Place<F> = Option<Pin<Box<Slot<F>>>>;
 
 thread_local! {
@@ -375,46 +364,85 @@ impl Places {
         }
     }
 
+    /// Lends the place of a type.
     #[inline]
-    fn of<F: 'static>(&mut self) -> &mut Place<F> {
-        let id = TypeId::of::<F>();
-        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
-            self.find(id, || Box::new(Place::<F>::None));
-        }
-        match self
-            .last
-            .as_mut()
-            .and_then(|(_, place)| place.downcast_mut())
-        {
-            Some(place) => place,
-            None => unreachable!("the last place is of this type"),
+    fn lend<F: 'static>() -> Box<Place<F>> {
+        let last = PLACES.with_borrow_mut(|places| places.last.take());
+        match last.map(|last| last.downcast()) {
+            Some(Ok(place)) => place,
+            Some(Err(other)) => Self::find(Some(other)),
+            None => Self::find(None),
         }
     }
 
-    /// Makes the place of a type the last one.
+    /// It is not the `last` one.
     #[inline(never)]
-    fn find(&mut self, id: TypeId, new: fn() -> Box<dyn Any>) {
-        let place = self.others.remove(&id).unwrap_or_else(new);
-        if let Some((id, before)) = self.last.replace((id, place))
-            && self.others.len() < PLACES_KEPT
-        {
-            self.others.insert(id, before);
+    fn find<F: 'static>(last: Option<Box<dyn Any>>) -> Box<Place<F>> {
+        let found = PLACES.with_borrow_mut(|places| {
+            if let Some(last) = last {
+                places.keep(last);
+            }
+            places.others.remove(&TypeId::of::<Place<F>>())
+        });
+        let place = found.and_then(|place| place.downcast().ok());
+        place.unwrap_or_default()
+    }
+
+    /// Takes back what was lent.
+    #[inline]
+    fn give_back<F: 'static>(mut place: Box<Place<F>>) {
+        if size_of::<F>() > LARGEST_KEPT {
+            *place = None;
+        }
+        PLACES.with_borrow_mut(|places| {
+            // A handler may have waited for something by itself, and others have run meanwhile.
+            if let Some(other) = places.last.replace(place) {
+                places.keep(other);
+            }
+        });
+    }
+
+    #[cold]
+    fn keep(&mut self, place: Box<dyn Any>) {
+        if self.others.len() < PLACES_KEPT {
+            self.others.insert((*place).type_id(), place);
         }
     }
 }
 
 /// A handler in a task of its own. Goes on measuring, so that a route that became quick runs in place again.
+///
+/// A session that closes waits for those it has. One in place it need not wait for: its own task runs that.
 struct Task {
     future: Option<BoxFuture<'static, ()>>,
-    pace: Arc<Pace>,
     _held: Holding,
     /// The buffer that its packet is a slice of.
     _pinned: Option<Arc<Holding>>,
+    /// Dropped last.
+    running: Running,
 }
 
-impl Drop for Task {
+/// Counts as one that runs.
+struct Running {
+    pace: Arc<Pace>,
+    session: Session,
+}
+
+impl Running {
+    fn new(pace: &Arc<Pace>, session: &Session) -> Self {
+        pace.running.fetch_add(1, Ordering::Relaxed);
+        session.shared().handler_starts();
+        Self {
+            pace: Arc::clone(pace),
+            session: session.clone(),
+        }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.pace.running.fetch_sub(1, Ordering::Relaxed);
+        self.session.shared().handler_ends();
     }
 }
 
@@ -422,12 +450,15 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { future, pace, .. } = &mut *self;
-        let Some(running) = future else {
+        let Self {
+            future, running, ..
+        } = &mut *self;
+        let pace = &running.pace;
+        let Some(handler) = future else {
             return Poll::Ready(());
         };
         let start = Instant::now();
-        let poll = AssertUnwindSafe(|| running.as_mut().poll(cx));
+        let poll = AssertUnwindSafe(|| handler.as_mut().poll(cx));
         let polled = if pace.is_heavy() {
             aside(|| catch_unwind(poll))
         } else {
@@ -486,13 +517,13 @@ mod tests {
 
     use tokio::sync::oneshot;
 
-    use super::*;
+    use super::{super::testing, *};
 
     #[tokio::test]
     async fn a_handler_that_is_ready_runs_in_place() {
-        let memory = Memory::new(usize::MAX, Arc::default());
+        let session = testing::session();
         let pace = Arc::default();
-        let mut runner = Runner::new(&memory, Pinned::default());
+        let mut runner = Runner::new(&session, Pinned::default());
         let (tx, mut rx) = oneshot::channel();
         runner.run(&pace, async move {
             tx.send(()).ok();
@@ -502,9 +533,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
-        let memory = Memory::new(usize::MAX, Arc::default());
+        let session = testing::session();
         let pace = Arc::default();
-        let mut runner = Runner::new(&memory, Pinned::default());
+        let mut runner = Runner::new(&session, Pinned::default());
         let (go, wait) = oneshot::channel::<()>();
         let (tx, rx) = oneshot::channel();
         runner.run(&pace, async move {
@@ -523,12 +554,15 @@ mod tests {
     #[test]
     fn each_type_of_handler_finds_its_box_again_among_others() {
         fn is_kept<F: 'static>(_: &F) -> bool {
-            PLACES.with_borrow_mut(|places| places.of::<F>().is_some())
+            let place = Places::lend::<F>();
+            let is_kept = place.is_some();
+            Places::give_back(place);
+            is_kept
         }
 
-        let memory = Memory::new(usize::MAX, Arc::default());
+        let session = testing::session();
         let pace = Arc::default();
-        let mut runner = Runner::new(&memory, Pinned::default());
+        let mut runner = Runner::new(&session, Pinned::default());
         let first = || async {};
         let second = || async {};
         let large = || async {
@@ -546,9 +580,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
-        let memory = Memory::new(usize::MAX, Arc::default());
+        let session = testing::session();
         let pace = Arc::default();
-        let mut runner = Runner::new(&memory, Pinned::default());
+        let mut runner = Runner::new(&session, Pinned::default());
         runner.run(&pace, async { panic!("in place") });
         let (go, wait) = oneshot::channel::<()>();
         let (held, dropped) = oneshot::channel::<()>();
@@ -603,9 +637,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn quick_routes_are_timed_together_and_each_by_itself_after_a_long_time() {
-        let memory = Memory::new(usize::MAX, Arc::default());
+        let session = testing::session();
         let (slow, other, later) = (quick(), quick(), quick());
-        let mut runner = Runner::new(&memory, Pinned::default());
+        let mut runner = Runner::new(&session, Pinned::default());
         runner.begin();
         runner.run(&other, async {});
         runner.run(&slow, runs_for(LONG_POLL * 2));

@@ -115,12 +115,13 @@ impl Inbox {
             let bytes = self.wanted.max(1);
             return Ok(Decoded::NeedMore { bytes });
         }
-        match self.decode(protocol, limits) {
-            Ok(Decoded::NeedMore { bytes }) => {
+        let mut packet = Packet::empty();
+        match self.decode(protocol, limits, &mut packet) {
+            Ok(0) => Ok(Decoded::Packet(packet)),
+            Ok(bytes) => {
                 self.lacks(bytes);
                 Ok(Decoded::NeedMore { bytes })
             }
-            Ok(packet) => Ok(packet),
             Err(error) => Err(self.foreign().unwrap_or(error)),
         }
     }
@@ -137,19 +138,21 @@ impl Inbox {
         rare.is_some_and(|rare| !rare.put_back.is_empty())
     }
 
-    /// [`next`](Self::next) in parts, for who wants the packet where the protocol has put it: it is too large to be moved about.
+    /// [`next`](Self::next) in parts, as [`Protocol::decode_into`].
     #[inline(always)]
     pub(crate) fn decode(
         &mut self,
         protocol: &dyn Protocol,
         limits: &Limits,
-    ) -> Result<Decoded, ProtocolError> {
+        packet: &mut Packet,
+    ) -> Result<usize, ProtocolError> {
         if self.has_put_back()
-            && let Some(packet) = self.pop_put_back()
+            && let Some(next) = self.pop_put_back()
         {
-            return Ok(Decoded::Packet(packet));
+            *packet = next;
+            return Ok(0);
         }
-        protocol.decode(&mut self.buffer, limits)
+        protocol.decode_into(&mut self.buffer, limits, packet)
     }
 
     #[cold]

@@ -80,7 +80,7 @@ impl Members<'_> {
     }
 }
 
-pub(in crate::protocol) fn decode(bytes: &[u8]) -> Result<Header, ProtocolError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Header, ProtocolError> {
     // Go replaces what is not UTF-8; JSON itself cannot hold it.
     let text = String::from_utf8_lossy(bytes);
     let parse = |text: &str| serde_json::from_str::<Option<JsonHeader>>(text);

@@ -16,16 +16,20 @@ pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8
     }
 }
 
-/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`.
-pub(super) fn decode(
+/// Reads a whole header without its codec id, which is `bytes`, a part of `whole`. Its texts share `whole`. What it was before is of
+/// no interest, and neither is it if it cannot be read.
+#[inline]
+pub(super) fn read(
     codec: HeaderCodec,
+    header: &mut Header,
     bytes: &[u8],
     whole: &Bytes,
-) -> Result<Header, ProtocolError> {
+) -> Result<(), ProtocolError> {
     match codec {
-        HeaderCodec::Json => json::decode(bytes),
-        HeaderCodec::Protobuf => protobuf::decode(bytes, whole),
+        HeaderCodec::Json => *header = json::decode(bytes)?,
+        HeaderCodec::Protobuf => protobuf::read(header, bytes, whole)?,
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -42,7 +46,11 @@ mod tests {
     }
 
     fn decoded(codec: HeaderCodec, bytes: &Bytes) -> Header {
-        decode(codec, bytes, bytes).unwrap()
+        let mut header = Header::new(PacketKind::Push, 99, "/before");
+        header.timeout_ms = 99;
+        header.meta.insert("before", "yes");
+        read(codec, &mut header, bytes, bytes).unwrap();
+        header
     }
 
     #[test]

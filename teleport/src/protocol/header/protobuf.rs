@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::{Header, HeaderRef, PacketKind, ProtocolError, Text, reader::Reader};
+use super::super::{Header, HeaderRef, Meta, PacketKind, ProtocolError, Text, reader::Reader};
 
 const SEQ: u8 = 1;
 const TYPE: u8 = 2;
@@ -158,25 +158,29 @@ const GZIP_KEY: u64 = key(GZIP, VARINT);
 const STATUS_CODE_KEY: u64 = key(STATUS_CODE, VARINT);
 const STATUS_KEY: u64 = key(STATUS, BYTES);
 
-pub(super) fn decode(bytes: &[u8], whole: &Bytes) -> Result<Header, ProtocolError> {
-    let mut header = Header::default();
-    match read(&mut header, bytes, whole) {
-        Some(()) => Ok(header),
+/// What the header was before is of no interest.
+#[inline]
+pub(super) fn read(header: &mut Header, bytes: &[u8], whole: &Bytes) -> Result<(), ProtocolError> {
+    match fill(header, bytes, whole) {
+        Some(()) => Ok(()),
         None => Err(unreadable()),
     }
 }
 
 #[cold]
-pub(in crate::protocol) fn unreadable() -> ProtocolError {
+fn unreadable() -> ProtocolError {
     ProtocolError::malformed("the protobuf header cannot be read")
 }
 
-/// Fills an empty header, or part of it if that cannot be read. Texts are made of what they are at the end: the last one counts, and
-/// making a long one touches a counter that others share.
-#[inline(always)]
-pub(in crate::protocol) fn read(header: &mut Header, bytes: &[u8], whole: &Bytes) -> Option<()> {
+/// Texts are made of what they are at the end: the last one counts, and making a long one touches a counter that others share.
+#[inline]
+fn fill(header: &mut Header, bytes: &[u8], whole: &Bytes) -> Option<()> {
     let mut reader = Reader::new(bytes);
     let mut found = Fields::default();
+    header.timeout_ms = 0;
+    if !header.meta.is_empty() {
+        header.meta = Meta::new();
+    }
     // Nearly all headers have their fields in this order, and no others.
     if reader.skip(SEQ_KEY) {
         found.seq = reader.varint()?;
@@ -200,15 +204,8 @@ pub(in crate::protocol) fn read(header: &mut Header, bytes: &[u8], whole: &Bytes
     header.kind = PacketKind::from_i32(found.kind);
     header.gzip = found.gzip;
     header.status_code = found.status_code;
-    if !found.uri.is_empty() {
-        header.uri.set(found.uri, whole);
-    }
-    match found.status {
-        b"" => {}
-        // Nearly all say the same.
-        b"OK" => header.status = Text::from("OK"),
-        status => header.status.set(status, whole),
-    }
+    header.uri.set(found.uri, whole);
+    header.status.set(found.status, whole);
     Some(())
 }
 
@@ -330,9 +327,14 @@ fn slice<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
+    fn decode(bytes: &'static [u8]) -> Option<Header> {
+        let mut header = Header::default();
+        let result = read(&mut header, bytes, &Bytes::from_static(bytes));
+        result.ok().map(|()| header)
+    }
+
     fn seq(bytes: &'static [u8]) -> Option<u64> {
-        let header = decode(bytes, &Bytes::from_static(bytes));
-        header.ok().map(|header| header.seq)
+        decode(bytes).map(|header| header.seq)
     }
 
     #[test]
@@ -378,7 +380,7 @@ mod tests {
         assert_eq!(seq(b"\x08\x05\x08\x85\x80\x00"), Some(5));
         assert_eq!(seq(b"\x08\x05\x08\x00"), Some(0));
         let wide = b"\x10\x83\x80\x80\x80\xf0\x01\x20\xff\xff\xff\xff\x0f";
-        let header = decode(wide, &Bytes::from_static(wide)).expect("a header");
+        let header = decode(wide).expect("a header");
         assert_eq!((header.kind, header.gzip), (PacketKind::Push, -1));
     }
 }

@@ -25,7 +25,7 @@ use super::{
     wake::{self, TOGETHER},
 };
 use crate::{
-    protocol::{Decoded, Packet, PacketKind, ProtocolError},
+    protocol::{Packet, PacketKind, ProtocolError},
     status::Status,
 };
 
@@ -171,6 +171,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let shared = turn.session.shared();
         let env = &shared.env;
         let mut packets = 0_u32;
+        // Each one is read where the last one was.
+        let mut packet = Packet::empty();
         while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
             let long = packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN;
@@ -188,26 +190,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if !self.inbox.is_ready() {
                 return true;
             }
-            let mut decoded = self.inbox.decode(env.protocol.as_ref(), &env.limits);
-            let packet = match &mut decoded {
-                Ok(Decoded::Packet(packet)) => packet,
-                Ok(Decoded::NeedMore { bytes }) => {
-                    self.inbox.lacks(*bytes);
+            let protocol = env.protocol.as_ref();
+            match self.inbox.decode(protocol, &env.limits, &mut packet) {
+                Ok(0) => {}
+                Ok(bytes) => {
+                    self.inbox.lacks(bytes);
                     return true;
                 }
-                Err(_) => {
-                    if let Err(error) = decoded {
-                        self.give_up(shared, error);
-                    }
+                Err(error) => {
+                    self.give_up(shared, error);
                     return false;
                 }
-            };
+            }
             self.received = true;
             self.awaited = None;
             if let Gate::Open = self.gate {
                 self.gate = Gate::Closed;
             }
-            if !self.packet(turn, packet) {
+            if !self.packet(turn, &mut packet) {
                 return false;
             }
         }
@@ -330,7 +330,7 @@ impl<'a> Turn<'a> {
         Self {
             session,
             task,
-            runner: Runner::new(&shared.memory, pinned),
+            runner: Runner::new(session, pinned),
             gathers: None,
             woken: 0,
             calls,

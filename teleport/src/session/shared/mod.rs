@@ -433,12 +433,10 @@ impl Shared {
         late
     }
 
-    /// A handler starts, and counts as one that runs; if too many do already, or they hold too much, it is to be refused.
+    /// Whether one more handler may start. If too many run already, or hold too much, it is to be refused.
     #[inline]
-    pub(crate) fn handler_starts(&self) -> Result<(), &'static str> {
-        // SeqCst here, in `handler_ends` and where the phase changes: either the driver sees the count, or the handler
-        // sees that the session is no longer open and wakes the driver.
-        if self.running.fetch_add(1, Ordering::SeqCst) as usize >= self.env.max_handlers {
+    pub(crate) fn room_for_handler(&self) -> Result<(), &'static str> {
+        if self.running.load(Ordering::Relaxed) as usize >= self.env.max_handlers {
             return Err("too many calls at once on this session");
         }
         match self.memory.has_room() {
@@ -447,8 +445,14 @@ impl Shared {
         }
     }
 
-    #[inline]
+    /// A handler goes on in a task of its own. Called in the driver's turn, which sees it.
+    pub(crate) fn handler_starts(&self) {
+        self.running.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(crate) fn handler_ends(&self) {
+        // SeqCst here and where the phase changes: either the driver sees the count, or the handler sees that the session is no
+        // longer open and wakes the driver.
         let last = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
         // Only a session on its way out waits for its handlers.
         if last && !self.is_open() {
