@@ -6,7 +6,7 @@ mod push;
 use std::{
     borrow::Cow,
     cell::Cell,
-    fmt, mem,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,10 +35,12 @@ use crate::{
 ///
 /// It is moved about a good deal on its way into a handler, so all that it holds is in a box, which the thread uses again for the
 /// next one.
-pub struct Context(Option<Box<Option<Parts>>>);
+pub struct Context(Option<Box<Parts>>);
 
+#[derive(Default)]
 struct Parts {
-    session: Session,
+    /// Only a box that is not in use has none.
+    session: Option<Session>,
     header: Header,
     body_codec: Option<CodecId>,
     size: u32,
@@ -52,7 +54,7 @@ struct Parts {
 }
 
 thread_local! {
-    static SPARE: Cell<Option<Box<Option<Parts>>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) };
 }
 
 impl Context {
@@ -65,40 +67,37 @@ impl Context {
             false => None,
         };
         let mut parts = SPARE.take().unwrap_or_else(fresh);
-        *parts = Some(Parts {
-            session: session.clone(),
-            body_codec: Body::new(body, 0).codec(),
-            size: small(packet.size()),
-            header: mem::take(&mut packet.header),
-            values: Values::default(),
-            scope,
-            reply: Reply::new(packet.header_codec),
-            ended: AtomicBool::new(false),
-        });
+        parts.session = Some(session.clone());
+        parts.header.take_over(&mut packet.header);
+        parts.body_codec = Body::new(body, 0).codec();
+        parts.size = small(packet.size());
+        parts.scope = scope;
+        parts.reply = Reply::new(packet.header_codec);
+        parts.ended = AtomicBool::new(false);
         Self(Some(parts))
     }
 
     #[inline]
     fn parts(&self) -> &Parts {
         match self.0.as_deref() {
-            Some(Some(parts)) => parts,
-            _ => unreachable!("only `drop` takes them"),
+            Some(parts) => parts,
+            None => unreachable!("only `drop` takes them"),
         }
     }
 
     #[inline]
     fn parts_mut(&mut self) -> &mut Parts {
         match self.0.as_deref_mut() {
-            Some(Some(parts)) => parts,
-            _ => unreachable!("only `drop` takes them"),
+            Some(parts) => parts,
+            None => unreachable!("only `drop` takes them"),
         }
     }
 
     /// Makes sure that there is a scope: the route asks for one.
     pub(crate) fn surround(&mut self, body: &Bytes) {
-        let parts = self.parts_mut();
-        if parts.scope.is_none() {
-            parts.scope = Some(Arc::new(scope(&parts.session, &parts.header, body)));
+        if self.scope().is_none() {
+            let scope = scope(self.session(), self.header(), body);
+            self.parts_mut().scope = Some(Arc::new(scope));
         }
     }
 
@@ -147,7 +146,10 @@ impl Context {
     #[must_use]
     #[inline]
     pub fn session(&self) -> &Session {
-        &self.parts().session
+        match &self.parts().session {
+            Some(session) => session,
+            None => unreachable!("it is in use"),
+        }
     }
 
     /// Where the sender is.
@@ -254,14 +256,26 @@ impl Drop for Context {
     #[inline]
     fn drop(&mut self) {
         if let Some(mut parts) = self.0.take() {
-            *parts = None;
+            parts.let_go();
             SPARE.set(Some(parts));
         }
     }
 }
 
+impl Parts {
+    /// What is left may stay for as long as the thread does.
+    #[inline]
+    fn let_go(&mut self) {
+        self.session = None;
+        self.header.let_go();
+        self.values = Values::default();
+        self.scope = None;
+        self.reply.let_go();
+    }
+}
+
 #[cold]
-fn fresh() -> Box<Option<Parts>> {
+fn fresh() -> Box<Parts> {
     Box::default()
 }
 

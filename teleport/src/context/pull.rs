@@ -58,6 +58,17 @@ impl Reply {
             size: AtomicU32::new(0),
         }
     }
+
+    #[inline]
+    pub(super) fn let_go(&mut self) {
+        self.asked = None;
+    }
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self::new(HeaderCodec::default())
+    }
 }
 
 impl PullCtx {

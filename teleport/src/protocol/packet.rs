@@ -152,6 +152,33 @@ impl Header {
     }
 }
 
+impl Header {
+    /// Becomes what `from` is. That may keep its texts: if the next packet has the same ones, they need not be read again.
+    #[inline]
+    pub(crate) fn take_over(&mut self, from: &mut Self) {
+        self.seq = from.seq;
+        self.kind = from.kind;
+        self.gzip = from.gzip;
+        self.status_code = from.status_code;
+        self.timeout_ms = from.timeout_ms;
+        self.uri.take_over(&mut from.uri);
+        self.status.take_over(&mut from.status);
+        if !(self.meta.is_empty() && from.meta.is_empty()) {
+            self.meta = std::mem::take(&mut from.meta);
+        }
+    }
+
+    /// Keeps nothing that has memory of its own, or shares it.
+    #[inline]
+    pub(crate) fn let_go(&mut self) {
+        self.uri.let_go();
+        self.status.let_go();
+        if !self.meta.is_empty() {
+            self.meta = Meta::new();
+        }
+    }
+}
+
 /// A header to be written; the fields are those of [`Header`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

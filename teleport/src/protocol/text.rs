@@ -100,6 +100,24 @@ impl Text {
         }
     }
 
+    /// Becomes what `from` is, which may keep it.
+    #[inline]
+    pub(super) fn take_over(&mut self, from: &mut Self) {
+        match (&self.0, &from.0) {
+            (Kind::Short(old), Kind::Short(new)) if old == new => {}
+            (_, Kind::Short(new)) => self.0 = Kind::Short(*new),
+            (_, Kind::Long(_)) => *self = std::mem::take(from),
+        }
+    }
+
+    /// A long one becomes empty.
+    #[inline]
+    pub(super) fn let_go(&mut self) {
+        if let Kind::Long(_) = self.0 {
+            *self = Self::new();
+        }
+    }
+
     /// The same text, which shares no memory with anything.
     pub(super) fn detached(&self) -> Self {
         self.as_str().into()
