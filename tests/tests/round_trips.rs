@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use teleport::{
     CodecId, Protobuf,
     codec::{Body, Codecs, Decode, Encode, append_body},
-    protocol::{Decoded, Header, HeaderCodec, Limits, Meta, PacketKind, Protocol, Standard},
+    protocol::{
+        Decoded, Header, HeaderCodec, Limits, Meta, Packet, PacketKind, Protocol, Standard,
+    },
     uri::Uri,
 };
 use teleport_tests::wire::frame;
@@ -152,6 +154,30 @@ proptest! {
         }
         prop_assert!(buffer.is_empty());
         prop_assert_eq!(read, packets);
+    }
+
+    #[test]
+    fn packets_that_are_read_into_the_same_one_take_nothing_of_each_other(
+        packets in vec((header(), header_codec(), vec(any::<u8>(), 0..300)), 1..8),
+    ) {
+        let mut stream = BytesMut::new();
+        for (header, codec, body) in &packets {
+            stream.extend_from_slice(&frame(*codec, header, body));
+        }
+        let limits = Limits::default();
+        let mut packet = Packet::new(Header::default(), HeaderCodec::Json, Bytes::new());
+        for (header, codec, body) in &packets {
+            let mut again = stream.clone();
+            prop_assert_eq!(Standard.decode_into(&mut stream, &limits, &mut packet)?, 0);
+            prop_assert_eq!(&packet.header, header);
+            prop_assert_eq!((packet.header_codec, &packet.body[..]), (*codec, &body[..]));
+            let Decoded::Packet(alone) = Standard.decode(&mut again, &limits)? else {
+                return Err(TestCaseError::fail("it is not whole"));
+            };
+            prop_assert_eq!(&packet, &alone);
+        }
+        let lacking = Standard.decode_into(&mut stream, &limits, &mut packet)?;
+        prop_assert!(stream.is_empty() && lacking > 0);
     }
 
     #[test]

@@ -302,3 +302,50 @@ fn known_codec(session: &Session, codec: Option<CodecId>) -> Option<CodecId> {
     let codecs = &session.shared().env.codecs;
     codec.filter(|codec| codecs.knows(*codec))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::{HeaderCodec, PacketKind},
+        session::testing,
+    };
+
+    fn packet(uri: String) -> Packet {
+        let header = Header::new(PacketKind::Pull, 7, uri);
+        Packet::new(header, HeaderCodec::Protobuf, Bytes::new())
+    }
+
+    #[test]
+    fn the_box_of_a_call_that_is_over_keeps_nothing_of_it() {
+        let session = testing::session();
+        let mut packet = packet("/long".repeat(20));
+        packet.header.meta.insert("name", "value");
+        let context = Context::new(&session, &mut packet, &Bytes::new());
+        let value = Arc::new(());
+        context.values().insert(Arc::clone(&value));
+        assert!(context.scope().is_some(), "for what is in the header");
+        drop(context);
+        assert_eq!(Arc::strong_count(&value), 1);
+        let parts = SPARE.take().expect("a box to be used again");
+        assert!(parts.session.is_none() && parts.scope.is_none());
+        assert_eq!(parts.header.uri, "", "which would share the read buffer");
+        assert!(parts.header.meta.is_empty());
+    }
+
+    #[test]
+    fn a_context_has_the_header_of_its_own_packet_whatever_came_before() {
+        let session = testing::session();
+        let mut extended = packet("/other".to_owned());
+        extended.header.meta.insert("name", "value");
+        extended.header.timeout_ms = 5;
+        extended.header.gzip = 3;
+        let long = || packet("/long".repeat(20));
+        let short = || packet("/short".to_owned());
+        for mut packet in [short(), short(), extended, long(), long(), short()] {
+            let header = packet.header.clone();
+            let context = Context::new(&session, &mut packet, &Bytes::new());
+            assert_eq!(context.header(), &header);
+        }
+    }
+}

@@ -30,7 +30,7 @@ pub(crate) mod shared;
 mod stream_waker;
 mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(feature = "otel")]
 mod trace;
 mod turn;

@@ -307,13 +307,12 @@ where
             uri: &self.uri,
             meta: &meta,
         };
-        let send = |frame: &mut Parts| {
+        // By reference: it would be copied on its way.
+        let send = &|frame: &mut Parts| {
             call::encode(session.shared(), head, &self.options, args, frame)?;
             exchange::hand_over(&session, seq, frame, cx)
         };
-        // What it needs stays where it is, and so does the exchange.
-        let sent = with_scratch(&send);
-        match sent {
+        match with_scratch(send) {
             Ok(left) => {
                 let waits = left.is_none();
                 let spare = match again {

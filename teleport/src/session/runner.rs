@@ -551,6 +551,32 @@ mod tests {
         assert_eq!(rx.await, Ok("first"));
     }
 
+    #[tokio::test]
+    async fn a_handler_is_waited_for_from_when_it_has_a_task_until_that_is_gone() {
+        let session = testing::session();
+        let running = || session.shared().unfinished().0;
+        let pace = Arc::default();
+        let mut runner = Runner::new(&session, Pinned::default());
+        let seen = session.clone();
+        runner.run(&pace, async move {
+            assert_eq!(seen.shared().unfinished().0, 0, "in place");
+        });
+        let (go, wait) = oneshot::channel::<()>();
+        let (held, dropped) = oneshot::channel::<()>();
+        runner.run(&pace, async move {
+            let _held = held;
+            wait.await.ok();
+        });
+        assert_eq!((running(), pace.running()), (1, 1));
+        go.send(()).ok();
+        dropped.await.ok();
+        // The runtime drops the task right after its future.
+        while running() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pace.running(), 0);
+    }
+
     #[test]
     fn each_type_of_handler_finds_its_box_again_among_others() {
         fn is_kept<F: 'static>(_: &F) -> bool {

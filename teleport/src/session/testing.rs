@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One on which nothing arrives.
-pub(super) fn session() -> Session {
+pub(crate) fn session() -> Session {
     with(Nobody, 1024)
 }
 

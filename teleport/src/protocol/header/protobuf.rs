@@ -10,7 +10,7 @@ const URI: u8 = 3;
 const GZIP: u8 = 4;
 const STATUS_CODE: u8 = 5;
 const STATUS: u8 = 6;
-/// Extensions; see [`Meta`](super::super::Meta).
+/// Extensions; see [`Meta`].
 const TIMEOUT_MS: u64 = 1001;
 const META: u64 = 1002;
 /// Of an entry of the map.
