@@ -11,8 +11,18 @@ pub(super) struct Gathering {
     seen: Callers,
     /// Turns in which nothing has changed.
     idle: u8,
-    /// The callers were woken together; then the thread may do in each turn what others have left to do.
-    pub(super) together: bool,
+    pub(super) order: Order,
+}
+
+/// How callers were woken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    #[default]
+    OneByOne,
+    /// Together, and the connection's task behind them. From then on the thread may do in each turn what others have left to do.
+    TaskLast,
+    /// Together behind the task, which has its first turn before they have theirs.
+    TaskFirst,
 }
 
 /// How far the callers of a session are.
@@ -29,19 +39,19 @@ pub(super) struct Callers {
 /// A caller that another thread runs takes a few turns of a thread with nothing else to do. More turns, and who is not coming back
 /// would be waited for in vain.
 const IDLE: u8 = 8;
-/// If they were woken together, a turn lets the thread look for something to do elsewhere first, and takes as long as several. It
+/// If they were woken together, a turn of the task lets the thread look for something to do elsewhere first, and takes as long as several. It
 /// may also wake another thread for nothing.
 const IDLE_TOGETHER: u8 = 1;
 /// With so many bytes a write is worth while, and the other side can begin.
 const ENOUGH: usize = 4 * 1024;
 
 impl Gathering {
-    pub(super) fn new(seen: Callers, together: bool) -> Self {
+    pub(super) fn new(seen: Callers, order: Order) -> Self {
         Self {
             calls: seen.calls,
             seen,
             idle: 0,
-            together,
+            order,
         }
     }
 
@@ -54,9 +64,10 @@ impl Gathering {
         self.seen = now;
         // One who has run and not called again may be about to.
         let all_are_back = now.woken == 0 && now.calls >= self.calls;
-        let most = match self.together {
-            true => IDLE_TOGETHER,
-            false => IDLE,
+        let most = match self.order {
+            Order::OneByOne => IDLE,
+            Order::TaskLast => IDLE_TOGETHER,
+            Order::TaskFirst => 1 + IDLE_TOGETHER,
         };
         !all_are_back && now.queued < ENOUGH && self.idle < most
     }
@@ -76,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_ends_when_all_have_called_again() {
-        let mut gathering = Gathering::new(callers(3, 2, 0), false);
+        let mut gathering = Gathering::new(callers(3, 2, 0), Order::OneByOne);
         assert!(gathering.goes_on(callers(2, 1, 0)), "one is at work");
         assert!(gathering.goes_on(callers(3, 1, 30)), "and has called");
         assert!(!gathering.goes_on(callers(3, 0, 60)));
@@ -84,13 +95,17 @@ mod tests {
 
     #[test]
     fn nobody_is_waited_for_if_nobody_was_woken() {
-        assert!(!Gathering::new(callers(5, 0, 30), false).goes_on(callers(5, 0, 30)));
+        assert!(!Gathering::new(callers(5, 0, 30), Order::OneByOne).goes_on(callers(5, 0, 30)));
     }
 
     #[test]
     fn who_does_not_come_back_is_not_waited_for_long() {
-        for (together, most) in [(false, IDLE), (true, IDLE_TOGETHER)] {
-            let mut gathering = Gathering::new(callers(3, 3, 0), together);
+        for (order, most) in [
+            (Order::OneByOne, IDLE),
+            (Order::TaskLast, IDLE_TOGETHER),
+            (Order::TaskFirst, 1 + IDLE_TOGETHER),
+        ] {
+            let mut gathering = Gathering::new(callers(3, 3, 0), order);
             let left = callers(2, 1, 30);
             let turns = (0..100).take_while(|_| gathering.goes_on(left)).count();
             assert_eq!(turns, usize::from(most));
@@ -99,7 +114,7 @@ mod tests {
 
     #[test]
     fn enough_is_written_at_once() {
-        let mut gathering = Gathering::new(callers(500, 500, 0), true);
+        let mut gathering = Gathering::new(callers(500, 500, 0), Order::TaskLast);
         assert!(!gathering.goes_on(callers(500, 300, ENOUGH)));
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use self::read::{Gate, READS, Turn};
 use super::{
     Phase, Session, Shared, farewell,
-    gathering::Gathering,
+    gathering::{Gathering, Order},
     heartbeat::Pulse,
     reason::Reason,
     runner::Pinned,
@@ -101,8 +101,8 @@ struct Intake {
     served: bool,
     /// Callers that were woken.
     woken: usize,
-    /// They were woken together, and the task itself behind them.
-    together: bool,
+    /// How they were.
+    order: Order,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
@@ -180,7 +180,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             looked,
             served,
             woken,
-            together,
+            order,
         } = match (self.parting, woken_to_read || self.unread) {
             (true, _) => self.discard(io),
             (false, true) => self.take_in(session, io, cx.waker()),
@@ -204,13 +204,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let mut direct = 0;
         let written = match frames {
             Frames::Later(callers) => {
-                self.put_off = Some(Gathering::new(callers, together));
+                self.put_off = Some(Gathering::new(callers, order));
                 turn::keep(replies);
                 if put_off {
                     // One turn after the other may be put off. That something has grown is seen after one that is not.
                     self.tick(shared, looked, false, cx);
                 }
-                if !together {
+                if order == Order::OneByOne {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
@@ -259,9 +259,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         if let Some(gathering) = &mut self.put_off
             && shared.gathers(gathering, &mut self.flush)
         {
-            match gathering.together {
-                true => wake::put_off(task),
-                false => task.wake_by_ref(),
+            match gathering.order {
+                Order::OneByOne => task.wake_by_ref(),
+                Order::TaskLast | Order::TaskFirst => wake::put_off(task),
             }
             return true;
         }
@@ -283,7 +283,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let Turn {
             runner,
             woken,
-            together,
+            order,
             ..
         } = turn;
         let intake = Intake {
@@ -292,7 +292,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             looked: runner.mark(),
             served: runner.spent() > Duration::ZERO,
             woken,
-            together,
+            order,
         };
         self.pinned = runner.into_pinned();
         intake

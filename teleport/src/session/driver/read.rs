@@ -17,6 +17,7 @@ use super::{
         Answer, Phase, Runner, Session, Shared,
         dispatch::BoxFuture,
         farewell::{self, Farewell},
+        gathering::Order,
         reason::Reason,
         runner::{Pinned, aside},
         turn::{self, Gathers},
@@ -43,11 +44,13 @@ const GLANCE: u32 = 64;
 const LONG_READ: usize = 2 * 1024 * 1024;
 const LONG_INFLATE: usize = 16 * 1024;
 /// The replies that a turn takes in, of those to all calls under way, before what their callers send is written: so many that
-/// the write is worth its while, and so few that the other side has something to do meanwhile.
+/// the write is worth its while, and so few that the other side has something to do meanwhile. Of a few it would have too little.
 fn share(calls: usize) -> usize {
-    let half = (calls / 2).clamp(16, 128);
-    let eighth = (calls / 8).min(1024);
-    half.max(eighth)
+    const FEW: usize = 64;
+    match calls {
+        ..=FEW => FEW,
+        _ => (calls / 2).min(128).max((calls / 8).min(1024)),
+    }
 }
 
 /// Stands before the header of each packet.
@@ -74,8 +77,8 @@ pub(super) struct Turn<'a> {
     most: usize,
     /// Calls that were under way when it began.
     calls: usize,
-    /// They were woken together, and the task itself behind them.
-    pub(super) together: bool,
+    /// How they were.
+    pub(super) order: Order,
     /// It has done enough: it has gone on for long, though not in handlers, or taken in as many replies as it may.
     over: bool,
     /// Plugins or logs want to see replies whole.
@@ -335,7 +338,7 @@ impl<'a> Turn<'a> {
             woken: 0,
             calls,
             most: share(calls),
-            together: false,
+            order: Order::OneByOne,
             over: false,
             whole_answers: false,
             answers: None,
@@ -381,14 +384,15 @@ impl<'a> Turn<'a> {
         let Answers { replies, wakers } = &mut *answers;
         let late = self.session.shared().answer_all(replies, wakers);
         self.woken += wakers.len();
-        // If these are all, the other side has nothing to do until one of them calls again: the sooner the better.
-        let others = wakers.len() < self.calls;
-        match others && wakers.len() >= TOGETHER {
-            true => {
-                wake::together(wakers, self.task);
-                self.together = true;
-            }
-            false => wakers.drain(..).for_each(Waker::wake),
+        if wakers.len() < TOGETHER {
+            wakers.drain(..).for_each(Waker::wake);
+        } else {
+            // If these are all, there is nothing to read until they call again.
+            self.order = match wakers.len() < self.calls {
+                true => Order::TaskLast,
+                false => Order::TaskFirst,
+            };
+            wake::together(wakers, self.task, self.order);
         }
         SPARE.set(Some(answers));
         if late > 0 {
@@ -407,10 +411,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_takes_in_half_of_few_replies_and_an_eighth_of_many() {
+    fn a_turn_takes_in_few_replies_at_once_of_more_half_and_of_many_an_eighth() {
         let table = [
-            (1, 16),
-            (64, 32),
+            (1, 64),
+            (64, 64),
+            (100, 50),
             (256, 128),
             (1_000, 128),
             (4_000, 500),

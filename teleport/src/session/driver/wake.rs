@@ -6,20 +6,31 @@ use std::{
     task::{Context, Waker},
 };
 
+use super::super::gathering::Order;
+
 /// From so many on, tasks are better woken together.
 ///
 /// A runtime that is woken task by task looks for another thread after the second of them, which takes one or two, finds nothing
 /// more, rests, and is woken again. For a few that is still better than to wait until all have come.
 pub(super) const TOGETHER: usize = 8;
 
-/// Wakes them all, and the `last` behind them, when this thread has done what it has to do already.
-pub(super) fn together(wakers: &mut Vec<Waker>, last: &Waker) {
-    if let [first, rest @ ..] = wakers.as_slice() {
-        // tokio wakes the one that was put off last before the others. It runs the one that it has woken last first, however, and that
-        // is `first`. In another order all would come to the same, a few turns later.
-        put_off(first);
-        put_off(last);
-        rest.iter().rev().for_each(put_off);
+/// Wakes them all, and the connection's `task` as well, when this thread has done what it has to do already.
+///
+/// tokio wakes the one that was put off last before the others. It runs the one that it has woken last first, however, and keeps it
+/// for this thread: another one that wakes up takes from the others meanwhile, and runs them all if it has the same CPU.
+pub(super) fn together(wakers: &mut Vec<Waker>, task: &Waker, order: Order) {
+    match wakers.as_slice() {
+        [first, rest @ ..] if order == Order::TaskLast => {
+            // A caller is kept. In the order in which they are otherwise all would come to the same, a few turns later.
+            put_off(first);
+            put_off(task);
+            rest.iter().rev().for_each(put_off);
+        }
+        callers => {
+            // The task is kept: what the callers send goes in one write when it goes on.
+            put_off(task);
+            callers.iter().rev().for_each(put_off);
+        }
     }
     wakers.clear();
 }
@@ -48,11 +59,10 @@ mod tests {
         run: Vec<usize>,
     }
 
-    #[tokio::test]
-    async fn all_are_woken_and_the_last_one_behind_them() {
-        const COUNT: usize = 20;
+    /// On a runtime of one thread. Gives the order in which they ran; the connection's task is the one with the highest number.
+    async fn run_together(count: usize, order: Order) -> Vec<usize> {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let tasks: Vec<_> = (0..=COUNT)
+        let tasks: Vec<_> = (0..=count)
             .map(|number| {
                 let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
@@ -70,22 +80,32 @@ mod tests {
                 })
             })
             .collect();
-        while seen.lock().unwrap().wakers.len() <= COUNT {
+        while seen.lock().unwrap().wakers.len() <= count {
             tokio::task::yield_now().await;
         }
         let mut wakers = std::mem::take(&mut seen.lock().unwrap().wakers);
-        let last = wakers.pop().unwrap();
-        together(&mut wakers, &last);
+        let task = wakers.pop().unwrap();
+        together(&mut wakers, &task, order);
         assert!(wakers.is_empty());
         for task in tasks {
             task.await.unwrap();
         }
-        let mut run = std::mem::take(&mut seen.lock().unwrap().run);
-        // A runtime of one thread runs the very first one after it.
-        let place = run.iter().position(|number| *number == COUNT);
-        assert!(place.is_some_and(|place| place + 1 >= COUNT), "{run:?}");
-        run.sort_unstable();
-        assert!(run.into_iter().eq(0..=COUNT));
+        std::mem::take(&mut seen.lock().unwrap().run)
+    }
+
+    #[tokio::test]
+    async fn all_are_woken_once_and_on_one_thread_the_task_behind_them() {
+        const COUNT: usize = 20;
+        for order in [Order::TaskLast, Order::TaskFirst] {
+            let mut run = run_together(COUNT, order).await;
+            let place = run.iter().position(|number| *number == COUNT);
+            assert!(
+                place.is_some_and(|place| place + 1 >= COUNT),
+                "{order:?}: {run:?}"
+            );
+            run.sort_unstable();
+            assert!(run.into_iter().eq(0..=COUNT), "{order:?}");
+        }
     }
 
     #[test]
