@@ -81,7 +81,7 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the reply has come, which is moved to `answer`, or when none will. A reply that were handed on by value would be
+    /// Ready when the reply has come, which is moved to `answer`, or when none will. A reply that is handed on by value is
     /// copied at every step.
     #[inline]
     pub(super) fn poll_reply(
