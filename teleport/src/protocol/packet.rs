@@ -150,9 +150,7 @@ impl Header {
             meta: &self.meta,
         }
     }
-}
 
-impl Header {
     /// Becomes what `from` is. That may keep its texts: if the next packet has the same ones, they need not be read again.
     #[inline]
     pub(crate) fn take_over(&mut self, from: &mut Self) {

@@ -82,14 +82,16 @@ impl Text {
         let Ok(text) = str::from_utf8(part) else {
             return false;
         };
-        if let Kind::Long(_) = &self.0 {
-            *self = Self::new();
+        match &mut self.0 {
+            Kind::Short(short) => {
+                short.clear();
+                short.try_push_str(text).is_ok()
+            }
+            Kind::Long(_) => {
+                *self = text.into();
+                true
+            }
         }
-        let Kind::Short(short) = &mut self.0 else {
-            return false;
-        };
-        short.clear();
-        short.try_push_str(text).is_ok()
     }
 
     #[cold]
