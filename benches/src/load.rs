@@ -119,6 +119,8 @@ impl Load {
 pub struct Results {
     pub recorder: Arc<Recorder>,
     failure: Arc<OnceLock<String>>,
+    /// Held by the callers that have had no answer yet.
+    waiting: Arc<()>,
 }
 
 impl Results {
@@ -127,6 +129,7 @@ impl Results {
         Self {
             recorder: Arc::new(Recorder::new()),
             failure: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -135,6 +138,14 @@ impl Results {
         match self.failure.get() {
             Some(failure) => bail!("a call failed: {failure}"),
             None => Ok(()),
+        }
+    }
+
+    /// Waits until each caller has had an answer, or one has failed: with thousands of sessions some wait for seconds, and the first
+    /// call of a session costs more than the others.
+    pub async fn all_answered(&self) {
+        while Arc::strong_count(&self.waiting) > 1 && self.failure.get().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -196,6 +207,7 @@ async fn connect<C: Client>(addr: SocketAddr, load: &Load, results: &Results) ->
 
 fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, results: &Results) {
     let (client, recorder) = (client.clone(), results.recorder.clone());
+    let mut waiting = Some(Arc::clone(&results.waiting));
     let number = number as i32;
     match load.op {
         Op::Push => results.spawn(async move {
@@ -206,6 +218,7 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                         b: 12_345,
                     })
                     .await?;
+                drop(waiting.take());
             }
         }),
         Op::Echo => {
@@ -219,6 +232,7 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                         "the blob came back in another size"
                     );
                     start = recorder.record(start);
+                    drop(waiting.take());
                 }
             });
         }
@@ -245,6 +259,7 @@ fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, 
                     ensure!(answer == args.answer(), "{args:?} was answered {answer:?}");
                     args.b = (args.b + 1) & 0xffff;
                     pace.ended = recorder.record(start);
+                    drop(waiting.take());
                 }
             });
         }

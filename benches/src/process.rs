@@ -22,6 +22,9 @@ use crate::usage::{self, Probe, Usage};
 /// How long idle sessions are left alone before their memory is looked at.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// The load is on for no longer than this before a measurement, whether or not each caller has had an answer.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(10);
+
 /// What both sides are told about their process.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Setup {
@@ -137,7 +140,7 @@ pub struct Measured {
 pub struct Times {
     #[arg(long, default_value_t = 1.0)]
     pub seconds: f64,
-    /// Seconds before the measurement in which the load is on already.
+    /// Seconds before the measurement in which the load is on already, or more, until each caller has had an answer.
     #[arg(long, default_value_t = 0.5)]
     pub warm_up: f64,
 }
@@ -176,7 +179,9 @@ async fn measure(
     probe: &mut Probe,
 ) -> Result<Measured> {
     let _sessions = load::start(contender, served.addr, load, results).await?;
-    tokio::time::sleep(Duration::from_secs_f64(times.warm_up)).await;
+    let warm = Duration::from_secs_f64(times.warm_up);
+    let answered = tokio::time::timeout(LONGEST_WARM_UP.max(warm), results.all_answered());
+    tokio::join!(tokio::time::sleep(warm), answered).1.ok();
     let busy = usage::machine_busy_seconds();
     let server = probe.usage()?;
     let (start, client) = (Instant::now(), Usage::now());
