@@ -48,8 +48,15 @@ pub struct Reported;
     note = "for a type parameter, add the bound `serde::de::DeserializeOwned`"
 )]
 pub trait DecodeAs<T> {
-    /// As [`Decode::decode`].
-    fn decode(&self, body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<T, CodecError>;
+    /// As [`Decode::decode`], but what is read is left in `place`, where it is only made if it is a message: to hand on what has
+    /// just been written takes longer than to write it.
+    fn decode_into(
+        &self,
+        body: &Body<'_>,
+        codecs: &Codecs,
+        limit: usize,
+        place: &mut Option<T>,
+    ) -> Result<(), CodecError>;
 }
 
 /// Writes a `T` into a body.
@@ -71,11 +78,18 @@ pub trait EncodeAs<T> {
 }
 
 impl<T: DeserializeOwned + Message + Default> DecodeAs<T> for Both {
-    fn decode(&self, body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<T, CodecError> {
+    fn decode_into(
+        &self,
+        body: &Body<'_>,
+        codecs: &Codecs,
+        limit: usize,
+        place: &mut Option<T>,
+    ) -> Result<(), CodecError> {
         if body.codec() == Some(CodecId::PROTOBUF) || body.is_nil() {
-            protobuf::read(body, codecs, limit)
+            protobuf::merge(body, codecs, limit, place.insert(T::default()))
         } else {
-            T::decode_serde(body, codecs, limit)
+            *place = Some(T::decode_serde(body, codecs, limit)?);
+            Ok(())
         }
     }
 }
@@ -92,19 +106,38 @@ impl<T: Decode> DecodeSerde for T {
 }
 
 impl<T: Decode> DecodeAs<T> for Plain {
-    fn decode(&self, body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<T, CodecError> {
-        <T as Decode>::decode(body, codecs, limit)
+    fn decode_into(
+        &self,
+        body: &Body<'_>,
+        codecs: &Codecs,
+        limit: usize,
+        place: &mut Option<T>,
+    ) -> Result<(), CodecError> {
+        *place = Some(<T as Decode>::decode(body, codecs, limit)?);
+        Ok(())
     }
 }
 
 impl<T: Message + Default> DecodeAs<T> for OnlyMessage {
-    fn decode(&self, body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<T, CodecError> {
-        protobuf::read(body, codecs, limit)
+    fn decode_into(
+        &self,
+        body: &Body<'_>,
+        codecs: &Codecs,
+        limit: usize,
+        place: &mut Option<T>,
+    ) -> Result<(), CodecError> {
+        protobuf::merge(body, codecs, limit, place.insert(T::default()))
     }
 }
 
 impl<T> DecodeAs<T> for Reported {
-    fn decode(&self, _: &Body<'_>, _: &Codecs, _: usize) -> Result<T, CodecError> {
+    fn decode_into(
+        &self,
+        _: &Body<'_>,
+        _: &Codecs,
+        _: usize,
+        _: &mut Option<T>,
+    ) -> Result<(), CodecError> {
         Err(CodecError::decode("no codec can read this type"))
     }
 }
@@ -354,8 +387,10 @@ mod tests {
         let codecs = Codecs::new();
         for bytes in [&b"p\x08\x05"[..], b"j{\"a\":5}"] {
             let bytes = bytes::Bytes::from_static(bytes);
-            let value: B = Both.decode(&Body::new(&bytes, 0), &codecs, 100).unwrap();
-            assert_eq!(value.a, 5);
+            let mut value: Option<B> = None;
+            let read = Both.decode_into(&Body::new(&bytes, 0), &codecs, 100, &mut value);
+            assert!(read.is_ok());
+            assert_eq!(value.map(|value| value.a), Some(5));
         }
     }
 }

@@ -51,7 +51,9 @@ impl<M: Message> Encode for Protobuf<M> {
 
 impl<M: Message + Default> Decode for Protobuf<M> {
     fn decode(body: &Body<'_>, codecs: &Codecs, limit: usize) -> Result<Self, CodecError> {
-        read(body, codecs, limit).map(Self)
+        let mut message = M::default();
+        merge(body, codecs, limit, &mut message)?;
+        Ok(Self(message))
     }
 
     fn zero() -> Result<Self, CodecError> {
@@ -99,19 +101,20 @@ pub(super) fn write_parts<M: Message>(
 /// is copied more quickly, and would keep the whole read buffer alive.
 const SHARE: usize = 4 * 1024;
 
-/// Reads a message, if that is what the body is.
-pub(super) fn read<M: Message + Default>(
+/// Reads into a message that has its defaults, if that is what the body is.
+pub(super) fn merge<M: Message>(
     body: &Body<'_>,
     codecs: &Codecs,
     limit: usize,
-) -> Result<M, CodecError> {
+    message: &mut M,
+) -> Result<(), CodecError> {
     if body.is_nil() {
-        return Ok(M::default());
+        return Ok(());
     }
     match body.codec() {
         Some(CodecId::PROTOBUF) => match body.shared_payload(SHARE) {
-            Some(payload) => read_shared(payload),
-            None => M::decode(&*body.inflate(limit)?),
+            Some(payload) => merge_shared(payload, message),
+            None => message.merge(&*body.inflate(limit)?),
         }
         .map_err(|error| unreadable(&error)),
         Some(other) => Err(refuse(other, codecs)),
@@ -120,8 +123,8 @@ pub(super) fn read<M: Message + Default>(
 }
 
 #[inline(never)]
-fn read_shared<M: Message + Default>(payload: Bytes) -> Result<M, DecodeError> {
-    M::decode(payload)
+fn merge_shared<M: Message>(payload: Bytes, message: &mut M) -> Result<(), DecodeError> {
+    message.merge(payload)
 }
 
 #[cold]

@@ -158,7 +158,9 @@ impl Header {
         self.kind = from.kind;
         self.gzip = from.gzip;
         self.status_code = from.status_code;
-        self.timeout_ms = from.timeout_ms;
+        if self.timeout_ms != from.timeout_ms {
+            self.timeout_ms = from.timeout_ms;
+        }
         self.uri.take_over(&mut from.uri);
         self.status.take_over(&mut from.status);
         if !(self.meta.is_empty() && from.meta.is_empty()) {

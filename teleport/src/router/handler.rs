@@ -72,18 +72,20 @@ where
     Fut: Future<Output = (PullCtx, Result<R, Status>)> + Send + 'static,
 {
     fn start<'a>(&self, ctx: PullCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
-        match decode(&ctx, &body, self.decode) {
-            Err(status) => refuse(ctx, &status),
-            Ok(args) => {
-                drop(body);
-                let answering = Answering {
-                    handler: (self.handler)(ctx, args),
-                    encode: self.encode,
-                    blocked: None,
-                };
-                runner.run(pace, answering);
-            }
+        let mut args = None;
+        if let Err(status) = decode_into(&ctx, &body, self.decode, &mut args) {
+            return refuse(ctx, &status);
         }
+        drop(body);
+        let Some(args) = args else {
+            return refuse(ctx, &no_value());
+        };
+        let answering = Answering {
+            handler: (self.handler)(ctx, args),
+            encode: self.encode,
+            blocked: None,
+        };
+        runner.run(pace, answering);
     }
 
     fn hooked(&self, ctx: PullCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {
@@ -137,8 +139,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.project();
         if this.blocked.is_none() {
-            let (ctx, result) = ready!(this.handler.poll(cx));
-            let blocked = ctx.answer(&result, *this.encode);
+            let output = this.handler.poll(cx);
+            // Not moved before it is sent: it has just been written.
+            let blocked = match &output {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready((ctx, result)) => ctx.answer(result, *this.encode),
+            };
+            let (ctx, result) = ready!(output);
             // There is a reply now: a panic in here must not make it another one, nor lose it.
             discard(result, "a reply");
             match blocked {
@@ -182,17 +189,19 @@ where
     Fut: Future<Output = (PushCtx, Result<(), Status>)> + Send + 'static,
 {
     fn start<'a>(&self, ctx: PushCtx, body: Bytes, pace: &'a Arc<Pace>, runner: &mut Runner<'a>) {
-        match decode(&ctx, &body, self.decode) {
-            Err(status) => log_dropped(&ctx, &status),
-            Ok(args) => {
-                drop(body);
-                let future = (self.handler)(ctx, args);
-                runner.run(pace, async move {
-                    let (ctx, result) = future.await;
-                    log_failed(&ctx, result);
-                });
-            }
+        let mut args = None;
+        if let Err(status) = decode_into(&ctx, &body, self.decode, &mut args) {
+            return log_dropped(&ctx, &status);
         }
+        drop(body);
+        let Some(args) = args else {
+            return log_dropped(&ctx, &no_value());
+        };
+        let future = (self.handler)(ctx, args);
+        runner.run(pace, async move {
+            let (ctx, result) = future.await;
+            log_failed(&ctx, result);
+        });
     }
 
     fn hooked(&self, ctx: PushCtx, body: Bytes, chain: Arc<Chain>) -> BoxFuture<'static, ()> {
@@ -223,42 +232,69 @@ fn refuse(ctx: PullCtx, status: &Status) {
 }
 
 /// Reads a body, or says in a status why it cannot be read.
-#[inline]
 pub(crate) fn decode<A>(
     ctx: &Context,
     body: &Bytes,
     decode: impl DecodeAs<A>,
 ) -> Result<A, Status> {
+    let mut place = None;
+    decode_into(ctx, body, decode, &mut place)?;
+    place.ok_or_else(no_value)
+}
+
+/// As [`decode`]; see [`DecodeAs::decode_into`].
+#[inline]
+fn decode_into<A>(
+    ctx: &Context,
+    body: &Bytes,
+    decode: impl DecodeAs<A>,
+    place: &mut Option<A>,
+) -> Result<(), Status> {
     match ctx.header().gzip {
-        0 => read(ctx, body, decode),
-        _ => inflate(ctx, body, decode),
+        0 => read(ctx, body, decode, place),
+        _ => inflate(ctx, body, decode, place),
     }
 }
 
+#[cold]
+fn no_value() -> Status {
+    Status::internal("the codec gave no value")
+}
+
 #[inline(never)]
-fn inflate<A>(ctx: &Context, body: &Bytes, decode: impl DecodeAs<A>) -> Result<A, Status> {
+fn inflate<A>(
+    ctx: &Context,
+    body: &Bytes,
+    decode: impl DecodeAs<A>,
+    place: &mut Option<A>,
+) -> Result<(), Status> {
     // Of a small packet it may make a large value.
     let memory = &ctx.session().shared().memory;
     if !memory.has_room() {
         return Err(Status::unavailable(TOO_MUCH));
     }
     let before = inflated_so_far();
-    let args = read(ctx, body, decode)?;
+    read(ctx, body, decode, place)?;
     let inflated = inflated_so_far().wrapping_sub(before);
     if inflated > 0 {
         // Until the handler ends.
         ctx.values().insert(memory.hold(inflated));
     }
-    Ok(args)
+    Ok(())
 }
 
 /// Reading runs the user's code, in the connection's own task: a
 /// panic is the status 500.
 #[inline]
-fn read<A>(ctx: &Context, body: &Bytes, decode: impl DecodeAs<A>) -> Result<A, Status> {
+fn read<A>(
+    ctx: &Context,
+    body: &Bytes,
+    decode: impl DecodeAs<A>,
+    place: &mut Option<A>,
+) -> Result<(), Status> {
     let env = &ctx.session().shared().env;
     let body = Body::new(body, ctx.header().gzip);
-    let read = || decode.decode(&body, &env.codecs, env.limits.inflated);
+    let read = || decode.decode_into(&body, &env.codecs, env.limits.inflated, place);
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| unreadable(&error)),
         Err(panic) => Err(panicked(ctx, panic.as_ref())),

@@ -93,7 +93,7 @@ impl Head<'_> {
 /// Encodes a whole frame into `frame`, which stays empty if that fails. Gives where in it the body begins.
 pub(super) fn encode(
     shared: &Shared,
-    head: Head<'_>,
+    head: &Head<'_>,
     options: &CallOptions,
     args: &impl Encode,
     frame: &mut Parts,
@@ -129,7 +129,7 @@ pub(super) fn encode(
     env.protocol
         .encode_parts(header, header_codec, &mut body, frame)
         .and_then(|()| env.limits.check_sent(frame.len()))
-        .map_err(|error| unencoded(&head, frame, error))?;
+        .map_err(|error| unencoded(head, frame, error))?;
     Ok(start)
 }
 
@@ -167,7 +167,7 @@ pub(super) async fn encode_hooked<A: Encode>(
         meta: &header.meta,
     };
     let mut frame = Parts::from(Vec::with_capacity(256));
-    let body = encode(shared, head, options, &args, &mut frame)?;
+    let body = encode(shared, &head, options, &args, &mut frame)?;
     call.set_request(&frame, body);
     Ok((frame, args))
 }

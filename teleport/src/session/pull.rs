@@ -169,16 +169,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let result = match this.poll_stage(cx) {
+        let mut reply = None;
+        let result = match this.poll_stage(cx, &mut reply) {
             Poll::Ready(result) => result,
             Poll::Pending => ready!(this.poll_limit(cx)),
         };
-        let result = match result {
-            Ok(reply) => Ok(reply),
-            Err(error) => Err(this.placed(error)),
+        let failure = match result {
+            Ok(()) => None,
+            Err(error) => Some(this.placed(error)),
         };
         this.stage = Stage::Done;
-        Poll::Ready(result)
+        Poll::Ready(match (reply, failure) {
+            (Some(reply), None) => Ok(reply),
+            (_, failure) => Err(failure.unwrap_or_else(after_the_end)),
+        })
     }
 }
 
@@ -188,7 +192,12 @@ where
     D: DecodeAs<R> + Copy + Send + Sync + 'a,
     R: Send + 'a,
 {
-    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Error>> {
+    /// The reply is read where it stays, if the caller is still there: `reply`.
+    fn poll_stage(
+        &mut self,
+        cx: &mut Context<'_>,
+        reply: &mut Option<R>,
+    ) -> Poll<Result<(), Error>> {
         loop {
             match &mut self.stage {
                 Stage::Start(on, _) => match on.0 {
@@ -217,7 +226,7 @@ where
                     let mut answer = None;
                     let result = ready!(exchange.poll_reply(cx, &mut answer)).and_then(|()| {
                         let answer = answer.as_ref().ok_or_else(after_the_end)?;
-                        decode_reply(exchange.session(), answer, self.decode)
+                        decode_reply(exchange.session(), answer, self.decode, reply)
                     });
                     match result {
                         Err(error) if spare.is_some() && error.is_unsent() => self.start_again(),
@@ -226,7 +235,7 @@ where
                 }
                 Stage::Hooked(..) => {
                     if let Some(result) = ready!(self.poll_hooked(cx)) {
-                        return Poll::Ready(result);
+                        return Poll::Ready(result.map(|value| *reply = Some(value)));
                     }
                 }
                 Stage::Done => return Poll::Ready(Err(after_the_end())),
@@ -309,7 +318,7 @@ where
         };
         // By reference: it would be copied on its way.
         let send = &|frame: &mut Parts| {
-            call::encode(session.shared(), head, &self.options, args, frame)?;
+            call::encode(session.shared(), &head, &self.options, args, frame)?;
             exchange::hand_over(&session, seq, frame, cx)
         };
         match with_scratch(send) {
@@ -373,7 +382,7 @@ where
         }
     }
 
-    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, Error>> {
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(limit) = self.options.timeout else {
             return Poll::Pending;
         };
@@ -423,13 +432,14 @@ fn decode_reply<R>(
     session: &Session,
     answer: &Answer,
     decode: impl DecodeAs<R>,
-) -> Result<R, Error> {
+    reply: &mut Option<R>,
+) -> Result<(), Error> {
     let env = &session.shared().env;
     if let Some(packet) = answer.failure() {
         return Err(failure(env, packet));
     }
     decode
-        .decode(&answer.body(), &env.codecs, env.limits.inflated)
+        .decode_into(&answer.body(), &env.codecs, env.limits.inflated, reply)
         .map_err(|error| Error::decode("pull", error))
 }
 
@@ -517,15 +527,19 @@ async fn exchange_hooked<R, D: DecodeAs<R>>(
     poll_fn(|cx| exchange.poll_reply(cx, &mut answer)).await?;
     let answer = answer.ok_or_else(after_the_end)?;
     call.set_reply(&answer);
+    let mut reply = None;
+    let decoded = || decode_reply(&session, &answer, decode, &mut reply);
     let Some(outbound) = outbound else {
-        return decode_reply(&session, &answer, decode);
+        decoded()?;
+        return reply.ok_or_else(after_the_end);
     };
     let rejected = |status| Error::rejected("pull", status);
     for stage in [ReplyStage::Header, ReplyStage::BeforeBody] {
         outbound.reply(stage, call).await.map_err(rejected)?;
     }
-    let result = decode_reply(&session, &answer, decode);
+    let result = decoded();
     let stage = ReplyStage::AfterBody;
     outbound.reply(stage, call).await.map_err(rejected)?;
-    result
+    result?;
+    reply.ok_or_else(after_the_end)
 }

@@ -216,7 +216,7 @@ impl<'a, A: Encode + Send + 'a> Push<'a, A> {
                 uri: &self.uri,
                 meta: &meta,
             };
-            call::encode(session.shared(), head, &self.options, &args, frame)?;
+            call::encode(session.shared(), &head, &self.options, &args, frame)?;
             self.hand_over(session, frame, again.then_some(args))
         })
     }
