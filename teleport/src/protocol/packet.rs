@@ -158,6 +158,7 @@ impl Header {
         self.kind = from.kind;
         self.gzip = from.gzip;
         self.status_code = from.status_code;
+        // On its own: a copy that takes its neighbour too has to wait for that, which has just been written.
         if self.timeout_ms != from.timeout_ms {
             self.timeout_ms = from.timeout_ms;
         }

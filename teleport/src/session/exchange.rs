@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    Answer, Session, cancel,
+    Session, cancel,
     connection::Held,
     dispatch::BoxFuture,
+    pending::Taken,
     reason::Closed,
     shared::{Frame, Refused},
 };
@@ -81,17 +82,17 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the reply has come, which is moved to `answer`, or when none will. A reply that is handed on by value is
+    /// Ready when the reply has come, which is moved to `taken`, or when none will. A reply that is handed on by value is
     /// copied at every step.
     #[inline]
     pub(super) fn poll_reply(
         &mut self,
         cx: &mut Context<'_>,
-        answer: &mut Option<Answer>,
+        taken: &mut Taken,
     ) -> Poll<Result<(), Error>> {
         ready!(self.poll_sent(cx))?;
         let shared = self.session.shared();
-        let result = match shared.poll_pull(self.seq, cx.waker(), answer) {
+        let result = match shared.poll_pull(self.seq, cx.waker(), taken) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(closed)) => Err(unanswered(closed)),

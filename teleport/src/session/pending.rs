@@ -38,6 +38,20 @@ enum Entry {
     Answered(Answer),
 }
 
+/// A reply as it lay in the table: it is not unpacked on its way to its caller.
+#[derive(Debug, Default)]
+pub(crate) struct Taken(Option<Entry>);
+
+impl Taken {
+    #[inline]
+    pub(crate) fn answer(&self) -> Option<&Answer> {
+        match &self.0 {
+            Some(Entry::Answered(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
 /// What became of a pull so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -98,27 +112,20 @@ impl Pending {
         }
     }
 
-    /// Moves the reply of `seq` to `answer` if it is there, else notes who waits for it.
+    /// Moves the reply of `seq` to `taken` if it is there, else notes who waits for it.
     #[inline]
-    pub(crate) fn poll(
-        &mut self,
-        seq: u64,
-        waker: &Waker,
-        answer: &mut Option<Answer>,
-    ) -> Progress {
+    pub(crate) fn poll(&mut self, seq: u64, waker: &Waker, taken: &mut Taken) -> Progress {
         let Some(slot) = self.slot(seq).filter(|slot| slot.seq == seq) else {
-            return self.poll_overtaken(seq, waker, answer);
+            return self.poll_overtaken(seq, waker, taken);
         };
         match &mut slot.entry {
-            None => self.poll_overtaken(seq, waker, answer),
+            None => self.poll_overtaken(seq, waker, taken),
             Some(Entry::Waiting(known)) => {
                 note(known, waker);
                 Progress::Waiting
             }
             Some(Entry::Answered(_)) => {
-                if let Some(Entry::Answered(taken)) = slot.entry.take() {
-                    *answer = Some(taken);
-                }
+                taken.0 = slot.entry.take();
                 self.live -= 1;
                 Progress::Answered
             }
@@ -126,7 +133,7 @@ impl Pending {
     }
 
     #[cold]
-    fn poll_overtaken(&mut self, seq: u64, waker: &Waker, answer: &mut Option<Answer>) -> Progress {
+    fn poll_overtaken(&mut self, seq: u64, waker: &Waker, taken: &mut Taken) -> Progress {
         let overtaken = self.overtaken.as_mut();
         match overtaken.and_then(|overtaken| overtaken.remove(&seq)) {
             None => Progress::Unknown,
@@ -134,8 +141,8 @@ impl Pending {
                 self.overtake(seq, Entry::Waiting(waker.clone()));
                 Progress::Waiting
             }
-            Some(Entry::Answered(taken)) => {
-                *answer = Some(taken);
+            answered @ Some(Entry::Answered(_)) => {
+                taken.0 = answered;
                 self.live -= 1;
                 Progress::Answered
             }
@@ -265,16 +272,17 @@ mod tests {
     }
 
     fn answered(pending: &mut Pending, seq: u64) -> bool {
-        let mut answer = None;
-        let progress = pending.poll(seq, Waker::noop(), &mut answer);
-        progress == Progress::Answered && answer.is_some_and(|answer| answer.header(0).seq == seq)
+        let mut taken = Taken::default();
+        let progress = pending.poll(seq, Waker::noop(), &mut taken);
+        let seqs = taken.answer().map(|answer| answer.header(0).seq);
+        progress == Progress::Answered && seqs == Some(seq)
     }
 
     /// What became of a pull that has no answer.
     fn progress(pending: &mut Pending, seq: u64) -> Progress {
-        let mut answer = None;
-        let progress = pending.poll(seq, Waker::noop(), &mut answer);
-        assert!(answer.is_none());
+        let mut taken = Taken::default();
+        let progress = pending.poll(seq, Waker::noop(), &mut taken);
+        assert!(taken.answer().is_none());
         progress
     }
 

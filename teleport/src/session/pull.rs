@@ -20,6 +20,7 @@ use super::{
     dispatch::{BoxFuture, Rejection, ReplyStage},
     exchange::{self, Exchange},
     farewell,
+    pending::Taken,
     reason::Reason,
 };
 use crate::{
@@ -223,9 +224,9 @@ where
                     }
                 }
                 Stage::Sent(exchange, spare) => {
-                    let mut answer = None;
-                    let result = ready!(exchange.poll_reply(cx, &mut answer)).and_then(|()| {
-                        let answer = answer.as_ref().ok_or_else(after_the_end)?;
+                    let mut taken = Taken::default();
+                    let result = ready!(exchange.poll_reply(cx, &mut taken)).and_then(|()| {
+                        let answer = taken.answer().ok_or_else(after_the_end)?;
                         decode_reply(exchange.session(), answer, self.decode, reply)
                     });
                     match result {
@@ -523,12 +524,12 @@ async fn exchange_hooked<R, D: DecodeAs<R>>(
     if let Some(outbound) = outbound {
         outbound.after_write(call).await;
     }
-    let mut answer = None;
-    poll_fn(|cx| exchange.poll_reply(cx, &mut answer)).await?;
-    let answer = answer.ok_or_else(after_the_end)?;
-    call.set_reply(&answer);
+    let mut taken = Taken::default();
+    poll_fn(|cx| exchange.poll_reply(cx, &mut taken)).await?;
+    let answer = taken.answer().ok_or_else(after_the_end)?;
+    call.set_reply(answer);
     let mut reply = None;
-    let decoded = || decode_reply(&session, &answer, decode, &mut reply);
+    let decoded = || decode_reply(&session, answer, decode, &mut reply);
     let Some(outbound) = outbound else {
         decoded()?;
         return reply.ok_or_else(after_the_end);

@@ -18,7 +18,7 @@ use super::{
     dispatch::Dispatch,
     heartbeat::Heartbeat,
     log::CallLog,
-    pending::{Pending, Progress},
+    pending::{Pending, Progress, Taken},
     reason::{Closed, Reason},
     scope::Scope,
     stream_waker::StreamWaker,
@@ -376,10 +376,10 @@ impl Shared {
         &self,
         seq: u64,
         waker: &Waker,
-        answer: &mut Option<Answer>,
+        taken: &mut Taken,
     ) -> Poll<Result<(), Closed>> {
         let mut state = self.lock();
-        match state.pending.poll(seq, waker, answer) {
+        match state.pending.poll(seq, waker, taken) {
             Progress::Answered => {
                 self.note_calls(&state);
                 Poll::Ready(Ok(()))
