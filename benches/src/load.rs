@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::contender::raw::RawClient;
 use crate::contender::tarpc::TarpcClient;
@@ -119,8 +120,8 @@ impl Load {
 pub struct Results {
     pub recorder: Arc<Recorder>,
     failure: Arc<OnceLock<String>>,
-    /// Held by the callers that have had no answer yet.
-    waiting: Arc<()>,
+    /// Each caller listens to it until it has had its first answer.
+    waiting: Arc<watch::Sender<()>>,
 }
 
 impl Results {
@@ -129,7 +130,7 @@ impl Results {
         Self {
             recorder: Arc::new(Recorder::new()),
             failure: Arc::default(),
-            waiting: Arc::default(),
+            waiting: Arc::new(watch::Sender::new(())),
         }
     }
 
@@ -141,12 +142,10 @@ impl Results {
         }
     }
 
-    /// Waits until each caller has had an answer, or one has failed: with thousands of sessions some wait for seconds, and the first
-    /// call of a session costs more than the others.
+    /// Waits until each caller has had an answer, or has failed: with thousands of sessions some wait for a second, while others are
+    /// served again and again.
     pub async fn all_answered(&self) {
-        while Arc::strong_count(&self.waiting) > 1 && self.failure.get().is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.waiting.closed().await;
     }
 
     fn spawn(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
@@ -207,7 +206,7 @@ async fn connect<C: Client>(addr: SocketAddr, load: &Load, results: &Results) ->
 
 fn spawn_caller<C: Client>(client: &C, load: &Load, blob: &Blob, number: usize, results: &Results) {
     let (client, recorder) = (client.clone(), results.recorder.clone());
-    let mut waiting = Some(Arc::clone(&results.waiting));
+    let mut waiting = Some(results.waiting.subscribe());
     let number = number as i32;
     match load.op {
         Op::Push => results.spawn(async move {

@@ -333,6 +333,52 @@ impl<'de> serde::Deserialize<'de> for Given {
     }
 }
 
+/// Panics when it is dropped half read.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Half {
+    #[prost(bool, tag = "1")]
+    begun: bool,
+    #[prost(bool, tag = "2")]
+    whole: bool,
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        if self.begun && !self.whole {
+            panic!("on purpose");
+        }
+    }
+}
+
+/// Takes what may be half read.
+struct Reader;
+
+#[pull_controller]
+impl Reader {
+    async fn half(&self, _half: Half) {}
+}
+
+#[push_controller]
+impl Reader {
+    async fn told(&self, _half: Half) {}
+}
+
+#[tokio::test]
+async fn arguments_that_are_half_read_may_panic_when_they_are_dropped() {
+    let leaves = Peer::builder().plugin(Leaves);
+    for builder in [Peer::builder(), leaves] {
+        let router = PullController::into_router(Reader).merge(PushController::into_router(Reader));
+        let server = builder.routes(router).build().expect("a peer");
+        let (mut wire, _session) = Wire::to(&server).await;
+        let broken = b"p\x08\x01\x10";
+        wire.push(1, "/reader/told", broken).await;
+        wire.pull(1, "/reader/half", broken).await;
+        wire.pull(2, "/reader/half", b"p\x08\x01\x10\x01").await;
+        let codes = [wire.hear().await, wire.hear().await].map(|reply| reply.header.status_code);
+        assert_eq!(codes, [400, 200], "the session goes on");
+    }
+}
+
 fn field() -> Router {
     PullController::into_router(Field).merge(PushController::into_router(Field))
 }

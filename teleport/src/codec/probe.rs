@@ -48,8 +48,8 @@ pub struct Reported;
     note = "for a type parameter, add the bound `serde::de::DeserializeOwned`"
 )]
 pub trait DecodeAs<T> {
-    /// As [`Decode::decode`], but what is read is left in `place`, where it is only made if it is a message: to hand on what has
-    /// just been written takes longer than to write it.
+    /// As [`Decode::decode`], but leaves the value in `place`; after an error it may be half a value. Messages are made there: to
+    /// hand one on by value, when it has just been written, takes longer than to write it.
     fn decode_into(
         &self,
         body: &Body<'_>,

@@ -283,8 +283,7 @@ fn inflate<A>(
     Ok(())
 }
 
-/// Reading runs the user's code, in the connection's own task: a
-/// panic is the status 500.
+/// Reading runs the user's code, in the connection's own task: a panic is the status 500.
 #[inline]
 fn read<A>(
     ctx: &Context,
@@ -296,9 +295,16 @@ fn read<A>(
     let body = Body::new(body, ctx.header().gzip);
     let read = || decode.decode_into(&body, &env.codecs, env.limits.inflated, place);
     match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(result) => result.map_err(|error| unreadable(&error)),
-        Err(panic) => Err(panicked(ctx, panic.as_ref())),
+        Ok(result) => result.map_err(|error| half_read(place, unreadable(&error))),
+        Err(panic) => Err(half_read(place, panicked(ctx, panic.as_ref()))),
     }
+}
+
+/// What there is of the value is the user's too, and goes here.
+#[cold]
+fn half_read<A>(place: &mut Option<A>, failure: Status) -> Status {
+    discard(place.take(), "a value that was half read");
+    failure
 }
 
 #[cold]

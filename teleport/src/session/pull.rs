@@ -193,7 +193,7 @@ where
     D: DecodeAs<R> + Copy + Send + Sync + 'a,
     R: Send + 'a,
 {
-    /// The reply is read where it stays, if the caller is still there: `reply`.
+    /// Leaves what was replied in `reply`.
     fn poll_stage(
         &mut self,
         cx: &mut Context<'_>,
