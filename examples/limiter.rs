@@ -46,6 +46,10 @@ async fn main() -> Result<(), Error> {
 
     let first = Peer::builder().build()?.dial(&address).await?;
     let second = Peer::builder().build()?.dial(&address).await?;
+    // A connection counts from when the server has got round to it: it has if it answers.
+    for session in [&first, &second] {
+        EchoClient::new(session).number(0).await?;
+    }
     let third = Peer::builder().build()?.dial(&address).await?;
     let error = EchoClient::new(&third).number(1).await.unwrap_err();
     println!("a third connection, expected: {error}");
