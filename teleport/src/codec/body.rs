@@ -463,6 +463,26 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_are_replaced_or_skipped_whatever_the_size_of_the_type() {
+        #[derive(serde::Deserialize)]
+        struct Small {
+            a: i32,
+        }
+
+        #[derive(serde::Deserialize)]
+        struct Large {
+            a: i32,
+            b: String,
+        }
+
+        let body = b"j{\"a\":1,\"b\":\"\xff\"}";
+        assert_eq!(read::<Small>(body, 0).unwrap().a, 1);
+        let large: Large = read(body, 0).unwrap();
+        assert_eq!((large.a, &*large.b), (1, "\u{fffd}"));
+        assert_eq!(read::<char>(b"j\"\xff\"", 0).unwrap(), '\u{fffd}');
+    }
+
+    #[test]
     fn a_value_takes_the_default_codec_or_gives_way_to_one_that_can() {
         assert_eq!(body("hi", default(CodecId::STRING), 0), b"shi");
         assert_eq!(body("hi", default(CodecId::JSON), 0), b"j\"hi\"");
