@@ -519,7 +519,7 @@ mod tests {
 
     use super::{super::testing, *};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_handler_that_is_ready_runs_in_place() {
         let session = testing::session();
         let pace = Arc::default();
@@ -531,7 +531,7 @@ mod tests {
         assert!(rx.try_recv().is_ok(), "done before run returned");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_handler_that_waits_does_not_hold_up_the_next() {
         let session = testing::session();
         let pace = Arc::default();
@@ -551,7 +551,7 @@ mod tests {
         assert_eq!(rx.await, Ok("first"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_handler_is_waited_for_from_when_it_has_a_task_until_that_is_gone() {
         let session = testing::session();
         let running = || session.shared().unfinished().0;
@@ -604,7 +604,7 @@ mod tests {
         assert!(is_kept(&first()) && is_kept(&second()) && !is_kept(&large()));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panic_in_place_or_in_a_task_ends_that_handler_alone() {
         let session = testing::session();
         let pace = Arc::default();
