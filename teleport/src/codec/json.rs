@@ -32,8 +32,8 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
 /// Reads a whole payload; anything behind the value is an error.
 pub(super) fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
     let refused = |error: &dyn Display| CodecError::decode(format!("json: {error}"));
-    // Smaller than a `String` it holds none, and its keys are checked sooner one by one. What is skipped is not checked then: the
-    // lenient reader would have replaced it.
+    // What is smaller than a `String` mostly holds no text, and a few keys are checked sooner one by one. What is skipped is not
+    // checked then: the lenient reader would have replaced it.
     if const { size_of::<T>() < size_of::<String>() } {
         return whole(&mut Deserializer::from_slice(payload)).map_err(|error| refused(&error));
     }
