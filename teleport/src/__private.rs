@@ -205,6 +205,7 @@ impl Caller {
         self.0.connection.on()
     }
 
+    #[inline]
     fn uri(&self, route: &'static str) -> Cow<'static, str> {
         match &*self.0.prefix {
             "" => Cow::Borrowed(route),

@@ -312,6 +312,7 @@ pub(crate) struct Choice {
 }
 
 /// Appends `value` as a complete body, compressed at level `gzip`. After an error, `out` is as it was.
+#[inline]
 pub(crate) fn encode_body(
     value: &(impl Encode + ?Sized),
     choice: Choice,

@@ -77,6 +77,7 @@ pub(super) fn write<M: Message>(
 }
 
 /// As [`write()`], with large fields of the type `Bytes` shared.
+#[inline]
 pub(super) fn write_parts<M: Message>(
     message: &M,
     codec: CodecId,
@@ -102,6 +103,7 @@ pub(super) fn write_parts<M: Message>(
 const SHARE: usize = 4 * 1024;
 
 /// Reads into a message that has its defaults, if that is what the body is.
+#[inline]
 pub(super) fn merge<M: Message>(
     body: &Body<'_>,
     codecs: &Codecs,

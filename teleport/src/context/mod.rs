@@ -58,6 +58,7 @@ thread_local! {
 }
 
 impl Context {
+    #[inline]
     fn new(session: &Session, packet: &mut Packet, body: &Bytes) -> Self {
         let env = &session.shared().env;
         let extended = has_extensions(&packet.header);

@@ -73,6 +73,7 @@ impl Default for Reply {
 
 impl PullCtx {
     /// The header is taken out of the packet, as `body` is already. `keep_uri`: a plugin may change the header, and the reply must repeat what was asked.
+    #[inline]
     pub(crate) fn new(
         session: &Session,
         packet: &mut Packet,

@@ -1,20 +1,17 @@
 //! From a byte stream to a running session: dialing, and serving a stream of the application's own.
 
-use std::{
-    future::{Future, poll_fn},
-    io,
-    sync::Arc,
-};
+use std::{future::Future, io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     ConnOptions, Peer,
+    session_task::SessionTask,
     shutdown::{Guard, Stage},
 };
 use crate::{
     error::Error,
-    session::{Handshake, Session, Shared, caught, discard, driver::Driver, poll_caught},
+    session::{Handshake, Session, Shared, driver::Driver},
     socket::{
         hang_up::hang_up,
         inbox::Inbox,
@@ -301,9 +298,9 @@ impl Peer {
 }
 
 /// A session's entry with its peer, from its beginning. Dropping it ends the session and takes the entry out.
-struct Entry {
+pub(super) struct Entry {
     peer: Peer,
-    session: Session,
+    pub(super) session: Session,
     started: bool,
 }
 
@@ -325,27 +322,8 @@ impl Entry {
             Stage::Closing => session.start_closing(),
             Stage::Cut => session.abort(),
         }
-        // In a box, so that the task is small, and what each turn looks at is together.
-        let mut driver = Box::new(Driver::new(io, session, inbox, connected));
-        let stream = session.stream_waker();
-        tokio::spawn(async move {
-            // If it panics, the session ends all the same, and its plugins hear of it. Little is kept in the task itself, and parting
-            // is in a box, so that each turn finds all it needs of it at its beginning.
-            let mut ran =
-                poll_fn(|cx| poll_caught(|| driver.poll(&self.session, &stream, cx))).await;
-            if ran.is_ok() {
-                ran = caught(Box::pin(driver.part(&self.session))).await;
-            }
-            if let Err(panic) = ran {
-                tracing::error!(peer = %self.session.peer_addr(), panic, "the task of a session panicked");
-                self.session.shared().end_for_panic();
-            }
-            discard(driver, "a connection");
-            let session = self.session.clone();
-            drop(self);
-            session.shared().env.dispatch.ended(&session).await;
-            drop(guard);
-        });
+        let driver = Driver::new(io, session, inbox, connected);
+        tokio::spawn(SessionTask::new(driver, self, guard));
     }
 }
 

@@ -6,6 +6,7 @@ mod dial;
 mod hub;
 mod listen;
 mod options;
+mod session_task;
 #[cfg(feature = "config")]
 mod settings;
 mod short;

@@ -228,6 +228,13 @@ impl Packet {
         Self::new(Header::default(), HeaderCodec::default(), Bytes::new())
     }
 
+    /// Keeps nothing that has memory of its own, or shares it.
+    #[inline]
+    pub(crate) fn let_go(&mut self) {
+        self.header.let_go();
+        self.body = Bytes::new();
+    }
+
     /// Moves it out.
     pub(crate) fn take(&mut self) -> Self {
         std::mem::replace(self, Self::empty())

@@ -73,6 +73,7 @@ impl Table {
     }
 
     /// What answers a pull of this uri, if anything does.
+    #[inline]
     pub(crate) fn pull(&self, uri: &str) -> Result<Option<&Endpoint<dyn PullHandler>>, UriError> {
         self.pulls.find(uri)
     }
@@ -225,6 +226,7 @@ impl<H: ?Sized> Paths<H> {
             .filter(|(_, count)| *count > 0)
     }
 
+    #[inline]
     fn find(&self, uri: &str) -> Result<Option<&Endpoint<H>>, UriError> {
         if let Some(endpoint) = self.plain.get(uri) {
             return Ok(Some(endpoint));

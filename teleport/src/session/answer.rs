@@ -34,6 +34,7 @@ impl Small {
 
 impl Answer {
     /// Takes what the caller needs out of the packet; all of it if `whole`, for plugins.
+    #[inline]
     pub(crate) fn new(packet: &mut Packet, whole: bool) -> Self {
         let mut answer = Self::default();
         answer.fill(packet, whole);

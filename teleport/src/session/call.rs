@@ -91,6 +91,7 @@ impl Head<'_> {
 }
 
 /// Encodes a whole frame into `frame`, which stays empty if that fails. Gives where in it the body begins.
+#[inline]
 pub(super) fn encode(
     shared: &Shared,
     head: &Head<'_>,

@@ -25,6 +25,7 @@ pub(crate) fn poll_caught<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, S
 }
 
 /// Drops what is the user's, whose destructor may panic. For where something is still to be done after it.
+#[inline]
 pub(crate) fn discard<T>(value: T, what: &str) {
     if !mem::needs_drop::<T>() {
         return;

@@ -194,6 +194,7 @@ where
     R: Send + 'a,
 {
     /// Leaves what was replied in `reply`.
+    #[inline]
     fn poll_stage(
         &mut self,
         cx: &mut Context<'_>,
@@ -291,6 +292,7 @@ where
     }
 
     /// `true` if the frame was handed over, which notes the waker too.
+    #[inline]
     fn start_on(&mut self, session: Held<'a>, cx: &mut Context<'_>) -> Result<bool, Error> {
         let seq = session.shared().next_pull();
         let on = session.on();
@@ -429,6 +431,7 @@ fn after_the_end() -> Error {
 }
 
 /// Only 200 is success, whatever body comes with another code.
+#[inline]
 fn decode_reply<R>(
     session: &Session,
     answer: &Answer,

@@ -71,10 +71,12 @@ impl Default for Pace {
 }
 
 impl Pace {
+    #[inline]
     fn is_slow(&self) -> bool {
         self.score.load(Ordering::Relaxed) >= SLOW
     }
 
+    #[inline]
     fn is_suspect(&self) -> bool {
         self.score.load(Ordering::Relaxed) > 0
     }
@@ -146,6 +148,7 @@ pub(crate) struct Pinned {
 const TASK: usize = 1024;
 
 impl<'a> Runner<'a> {
+    #[inline]
     pub(crate) fn new(session: &'a Session, pinned: Pinned) -> Self {
         Self {
             began: None,
@@ -160,6 +163,7 @@ impl<'a> Runner<'a> {
     }
 
     /// For the next turn.
+    #[inline]
     pub(crate) fn into_pinned(self) -> Pinned {
         self.pinned
     }
@@ -187,11 +191,13 @@ impl<'a> Runner<'a> {
     }
 
     /// The next handler's packet is a copy of so many bytes; 0 if it is a slice of the buffer.
+    #[inline]
     pub(crate) fn takes(&mut self, detached: usize) {
         self.detached = detached;
     }
 
     /// When it has last looked at the clock, if it has: after the last handler or read.
+    #[inline]
     pub(crate) fn mark(&self) -> Option<Instant> {
         self.mark
     }
@@ -202,6 +208,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Time that packets have taken in place in this turn.
+    #[inline]
     pub(crate) fn spent(&self) -> Duration {
         self.spent
     }
@@ -209,6 +216,7 @@ impl<'a> Runner<'a> {
     /// Runs a handler to its end, in place or in a task.
     ///
     /// A panic ends the handler and nothing else; what it held answers for it when it is dropped.
+    #[inline]
     pub(crate) fn run<F>(&mut self, pace: &'a Arc<Pace>, future: F)
     where
         F: Future<Output = ()> + Send + 'static,

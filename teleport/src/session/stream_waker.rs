@@ -53,10 +53,12 @@ impl StreamWaker {
 }
 
 impl Wake for StreamWaker {
+    #[inline]
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
+    #[inline]
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Release);
         self.wake_driver();

@@ -36,6 +36,7 @@ impl Replies {
         }
     }
 
+    #[inline]
     fn begin(&mut self, room: usize) {
         self.frames.clear();
         self.whole = 0;
@@ -108,17 +109,22 @@ impl Gathers {
     /// The replies that were not handed over. The turn is over.
     #[inline(never)]
     pub(super) fn take(self) -> Vec<u8> {
-        REPLIES.with(|replies| match replies.try_borrow_mut() {
-            Ok(mut replies) if replies.whole > 0 => {
-                replies.cut();
-                mem::take(replies.frames.copied())
-            }
-            Ok(mut replies) => {
-                replies.let_go();
-                Vec::new()
-            }
-            Err(_) => Vec::new(),
-        })
+        REPLIES.with(take_from)
+    }
+}
+
+#[inline]
+fn take_from(replies: &RefCell<Replies>) -> Vec<u8> {
+    match replies.try_borrow_mut() {
+        Ok(mut replies) if replies.whole > 0 => {
+            replies.cut();
+            mem::take(replies.frames.copied())
+        }
+        Ok(mut replies) => {
+            replies.let_go();
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
     }
 }
 
@@ -175,13 +181,16 @@ fn keep_now(mut buffer: Vec<u8>) {
         return;
     }
     buffer.clear();
-    REPLIES.with(|replies| {
-        if let Ok(mut replies) = replies.try_borrow_mut()
-            && replies.frames.copied().capacity() == 0
-        {
-            *replies.frames.copied() = buffer;
-        }
-    });
+    REPLIES.with(|replies| keep_in(replies, buffer));
+}
+
+#[inline]
+fn keep_in(replies: &RefCell<Replies>, buffer: Vec<u8>) {
+    if let Ok(mut replies) = replies.try_borrow_mut()
+        && replies.frames.copied().capacity() == 0
+    {
+        *replies.frames.copied() = buffer;
+    }
 }
 
 /// Encodes a reply straight to the others of this turn. `None` if this is not the session's own turn, or there is no room:
@@ -194,22 +203,29 @@ pub(super) fn append<T, E>(
     if !is_turn_of(shared) {
         return None;
     }
-    REPLIES.with(|replies| {
-        // Borrowed already: a value that is being encoded makes calls itself.
-        let mut replies = replies.try_borrow_mut().ok()?;
-        replies.cut();
-        if replies.whole >= replies.room {
-            replies.fill(shared);
-            return None;
-        }
-        let result = encode(&mut replies.frames);
-        match &result {
-            Ok(_) if replies.frames.has_shared() => replies.append_shared(shared),
-            Ok(_) => replies.whole = replies.frames.copied().len(),
-            Err(_) => {}
-        }
-        Some(result)
-    })
+    REPLIES.with(|replies| append_to(replies, shared, encode))
+}
+
+#[inline(never)]
+fn append_to<T, E>(
+    replies: &RefCell<Replies>,
+    shared: &Shared,
+    encode: impl FnOnce(&mut Parts) -> Result<T, E>,
+) -> Option<Result<T, E>> {
+    // Borrowed already: a value that is being encoded makes calls itself.
+    let mut replies = replies.try_borrow_mut().ok()?;
+    replies.cut();
+    if replies.whole >= replies.room {
+        replies.fill(shared);
+        return None;
+    }
+    let result = encode(&mut replies.frames);
+    match &result {
+        Ok(_) if replies.frames.has_shared() => replies.append_shared(shared),
+        Ok(_) => replies.whole = replies.frames.copied().len(),
+        Err(_) => {}
+    }
+    Some(result)
 }
 
 impl Replies {

@@ -198,6 +198,7 @@ impl Flush {
     }
 
     /// Lets the next frames gather where the last ones did, if all is out and nothing has come meanwhile: one buffer is enough then.
+    #[inline]
     pub(crate) fn give_back(&mut self, outbox: &mut Outbox) {
         if self.is_empty()
             && outbox.is_empty()

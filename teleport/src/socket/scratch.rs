@@ -17,22 +17,22 @@ pub(crate) const KEEP: usize = 2 * 1024 * 1024;
 /// A `Serialize` that itself makes a call gets another one.
 #[inline]
 pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Parts) -> R) -> R {
-    SCRATCH.with(|scratch| {
-        let mut lent = scratch.try_borrow_mut();
-        let mut other = Parts::new();
-        let frame = match &mut lent {
-            Ok(frame) => &mut **frame,
-            Err(_) => &mut other,
-        };
-        // A panic may have left something.
-        frame.clear();
-        let result = f(frame);
-        frame.clear();
-        if frame.copied().capacity() > KEEP {
-            *frame = Parts::new();
-        }
-        result
-    })
+    SCRATCH.with(|scratch| lend(scratch, f))
+}
+
+#[inline(never)]
+fn lend<R>(scratch: &RefCell<Parts>, f: impl FnOnce(&mut Parts) -> R) -> R {
+    let Ok(mut frame) = scratch.try_borrow_mut() else {
+        return f(&mut Parts::new());
+    };
+    // A panic may have left something.
+    frame.clear();
+    let result = f(&mut frame);
+    frame.clear();
+    if frame.copied().capacity() > KEEP {
+        *frame = Parts::new();
+    }
+    result
 }
 
 /// Keeps a buffer for the next frame of this thread, if it is better than the one there.

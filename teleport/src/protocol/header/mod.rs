@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{Header, HeaderCodec, HeaderRef, ProtocolError};
 
 /// Appends a header without its codec id.
+#[inline]
 pub(super) fn encode(codec: HeaderCodec, header: HeaderRef<'_>, out: &mut Vec<u8>) {
     match codec {
         HeaderCodec::Json => json::encode(header, out),

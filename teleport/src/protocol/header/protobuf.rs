@@ -24,6 +24,7 @@ const START_GROUP: u8 = 3;
 const END_GROUP: u8 = 4;
 const FIXED32: u8 = 5;
 
+#[inline]
 pub(super) fn encode(header: HeaderRef<'_>, out: &mut Vec<u8>) {
     put_varint(out, SEQ, header.seq);
     put_int32(out, TYPE, header.kind.as_i32());

@@ -177,7 +177,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let Intake {
             again,
             mut replies,
-            looked,
+            mut looked,
             served,
             woken,
             order,
@@ -208,6 +208,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 turn::keep(replies);
                 if put_off {
                     // One turn after the other may be put off. That something has grown is seen after one that is not.
+                    if self.heard {
+                        shared.note_heard(*looked.get_or_insert_with(Instant::now));
+                    }
                     self.tick(shared, looked, false, cx);
                 }
                 if order == Order::OneByOne {
@@ -222,8 +225,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             Frames::Flush => self.write(shared, &[], io),
         };
         turn::keep(replies);
+        let heard = self.heard.then(|| *looked.get_or_insert_with(Instant::now));
         let turn = TurnEnd {
             phase,
+            heard,
             replies: direct,
             written,
             choked: self.choked,
@@ -238,6 +243,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.unchoke();
         }
         self.tick(shared, looked, after.grown, cx);
+        if after.next == Next::Rest {
+            return Poll::Pending;
+        }
         match after.next {
             Next::End => return Poll::Ready(()),
             Next::Drained(phase) => {
@@ -398,6 +406,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         });
     }
 
+    #[inline]
     fn flush_stream(&mut self, shared: &Shared, cx: &mut Context<'_>) {
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(Ok(())) => {

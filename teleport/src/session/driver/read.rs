@@ -45,6 +45,7 @@ const LONG_READ: usize = 2 * 1024 * 1024;
 const LONG_INFLATE: usize = 16 * 1024;
 /// The replies that a turn takes in, of those to all calls under way, before what their callers send is written: so many that
 /// the write is worth its while, and so few that the other side has something to do meanwhile. Of a few it would have too little.
+#[inline]
 fn share(calls: usize) -> usize {
     const FEW: usize = 64;
     match calls {
@@ -99,6 +100,8 @@ struct Answers {
 thread_local! {
     /// For the next answers: of all connections, so that one which is seldom used need not fetch its own from memory.
     static SPARE: Cell<Option<Box<Answers>>> = const { Cell::new(None) };
+    /// Where packets are read, each where the last one was: the next one has the same texts as often as not.
+    static PACKET: Cell<Option<Box<Packet>>> = const { Cell::new(None) };
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
@@ -164,18 +167,24 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
         let shared = turn.session.shared();
         turn.whole_answers = shared.env.is_watched();
         turn.runner.begin();
-        let goes_on = self.dispatch_packets(turn, cx);
+        let mut packet = PACKET.take().unwrap_or_else(fresh);
+        let goes_on = self.dispatch_packets(turn, &mut packet, cx);
+        packet.let_go();
+        PACKET.replace(Some(packet));
         turn.runner.look();
         turn.hand_on_answers();
         goes_on
     }
 
-    fn dispatch_packets(&mut self, turn: &mut Turn<'_>, cx: &mut Context<'_>) -> bool {
+    fn dispatch_packets(
+        &mut self,
+        turn: &mut Turn<'_>,
+        packet: &mut Packet,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let shared = turn.session.shared();
         let env = &shared.env;
         let mut packets = 0_u32;
-        // Each one is read where the last one was.
-        let mut packet = Packet::empty();
         while turn.runner.spent() <= TURN {
             packets = packets.wrapping_add(1);
             let long = packets.is_multiple_of(GLANCE) && turn.runner.elapsed() > TURN;
@@ -194,7 +203,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 return true;
             }
             let protocol = env.protocol.as_ref();
-            match self.inbox.decode(protocol, &env.limits, &mut packet) {
+            match self.inbox.decode(protocol, &env.limits, packet) {
                 Ok(0) => {}
                 Ok(bytes) => {
                     self.inbox.lacks(bytes);
@@ -210,7 +219,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             if let Gate::Open = self.gate {
                 self.gate = Gate::Closed;
             }
-            if !self.packet(turn, &mut packet) {
+            if !self.packet(turn, packet) {
                 return false;
             }
         }
@@ -320,6 +329,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
     }
 }
 
+#[cold]
+fn fresh() -> Box<Packet> {
+    Box::new(Packet::empty())
+}
+
 impl Answers {
     fn take() -> Box<Self> {
         SPARE.take().unwrap_or_default()
@@ -327,6 +341,7 @@ impl Answers {
 }
 
 impl<'a> Turn<'a> {
+    #[inline]
     pub(super) fn new(session: &'a Session, task: &'a Waker, pinned: Pinned) -> Self {
         let shared = session.shared();
         let calls = shared.calls();

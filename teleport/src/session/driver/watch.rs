@@ -43,11 +43,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.begun = None;
             self.last_received = now;
         }
-        if heard {
-            shared.note_heard(now);
-            if self.begun.is_some() || self.inbox.begun() > 0 {
-                self.look_at_packet(now);
-            }
+        if heard && (self.begun.is_some() || self.inbox.begun() > 0) {
+            self.look_at_packet(now);
         }
         if grown && (received || sent) {
             self.fresh |= self.last_busy.is_none();

@@ -125,9 +125,6 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<Env>,
     /// What handlers hold.
     pub(crate) memory: Memory,
-    /// When bytes last came, in nanoseconds since `born`; for those who ask whether the other side lives.
-    heard: AtomicU64,
-    born: Instant,
     next_push: AtomicU64,
     /// The other side has been told that this one understands extensions.
     announced: AtomicBool,
@@ -164,7 +161,9 @@ struct State {
     released: bool,
     pending: Pending,
     outbox: Outbox,
-    /// Bytes that were, if `over`, which stands where a turn looks anyway.
+    /// When bytes last came; for those who ask whether the other side lives.
+    heard: Instant,
+    /// Bytes that were taken, if `over`, which stands where a turn looks anyway.
     forced: usize,
     /// Why the session left `Open`.
     reason: Option<Box<Reason>>,
@@ -202,6 +201,7 @@ impl Shared {
                 phase: Phase::Open,
                 pending: Pending::default(),
                 outbox: Outbox::default(),
+                heard: Instant::now(),
                 forced: 0,
                 over: false,
                 waiting_for_room: false,
@@ -220,8 +220,6 @@ impl Shared {
             stream: Arc::new(StreamWaker::new()),
             memory: Memory::new(env.session_memory, Arc::clone(&env.pool)),
             env,
-            heard: AtomicU64::new(0),
-            born: Instant::now(),
             next_push: AtomicU64::new(0),
             announced: AtomicBool::new(false),
             extended: AtomicBool::new(false),
@@ -273,14 +271,12 @@ impl Shared {
     }
 
     pub(super) fn heard(&self) -> Instant {
-        self.born + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+        self.lock().heard
     }
 
-    #[inline]
+    /// Bytes have come. At the end of a turn this is noted with all else.
     pub(super) fn note_heard(&self, now: Instant) {
-        let age = now.saturating_duration_since(self.born).as_nanos();
-        // A session lives for less than 500 years.
-        self.heard.store(age as u64, Ordering::Relaxed);
+        self.lock().heard = now;
     }
 
     /// Nothing foreign runs under this lock but wakers, and a poisoned table is still a consistent one.
@@ -412,6 +408,7 @@ impl Shared {
     }
 
     /// Hands a reply to the pull that waits for it, and gives whom to wake; `None` if nobody waits.
+    #[inline]
     pub(crate) fn answer(&self, seq: u64, answer: Answer) -> Option<Waker> {
         self.lock().pending.answer(seq, answer)
     }

@@ -2,6 +2,8 @@
 
 use std::{mem, sync::atomic::Ordering, task::Waker};
 
+use tokio::time::Instant;
+
 use super::{
     super::gathering::{Callers, Gathering},
     Phase, Shared, State,
@@ -24,6 +26,8 @@ pub(in crate::session) enum Frames {
 pub(in crate::session) struct TurnEnd {
     /// The phase in which it began.
     pub(in crate::session) phase: Phase,
+    /// When bytes came, if any did.
+    pub(in crate::session) heard: Option<Instant>,
     /// Bytes that were to be written and were not in the flush: replies of the turn itself.
     pub(in crate::session) replies: usize,
     /// Bytes that were written.
@@ -187,8 +191,12 @@ impl Shared {
     }
 
     /// What the driver does when its turn ends. What was written may make room for those who wait.
+    #[inline]
     pub(in crate::session) fn turn_ends(&self, turn: TurnEnd, flush: &mut Flush) -> After {
         let mut state = self.lock();
+        if let Some(heard) = turn.heard {
+            state.heard = heard;
+        }
         let wrote = self.settle(&mut state, turn.replies, turn.written, flush);
         let freed = wrote.room && turn.choked;
         let after = After {
