@@ -52,9 +52,9 @@ impl Recorder {
         SHARD.with(|&shard| lock(&self.shards[shard]).saturating_record(latency.as_nanos() as u64));
     }
 
-    /// Forgets all there is: the warm-up.
+    /// Forgets all there is, the largest too: the warm-up.
     pub fn clear(&self) {
-        self.shards.iter().for_each(|shard| lock(shard).clear());
+        self.shards.iter().for_each(|shard| lock(shard).reset());
     }
 
     /// The summary of all there is.

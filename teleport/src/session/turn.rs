@@ -206,6 +206,7 @@ pub(super) fn append<T, E>(
     REPLIES.with(|replies| append_to(replies, shared, encode))
 }
 
+/// Apart: around a closure of this length `with` is no longer inlined, and looks the thread's own up through a pointer.
 #[inline(never)]
 fn append_to<T, E>(
     replies: &RefCell<Replies>,

@@ -20,6 +20,7 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Parts) -> R) -> R {
     SCRATCH.with(|scratch| lend(scratch, f))
 }
 
+/// Apart, so that `with` is inlined around a short closure.
 #[inline(never)]
 fn lend<R>(scratch: &RefCell<Parts>, f: impl FnOnce(&mut Parts) -> R) -> R {
     let Ok(mut frame) = scratch.try_borrow_mut() else {

@@ -243,9 +243,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
             self.unchoke();
         }
         self.tick(shared, looked, after.grown, cx);
-        if after.next == Next::Rest {
-            return Poll::Pending;
-        }
         match after.next {
             Next::End => return Poll::Ready(()),
             Next::Drained(phase) => {
