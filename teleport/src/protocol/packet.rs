@@ -290,3 +290,41 @@ impl Packet {
         self.body().codec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::{
+        codec::CodecError,
+        protocol::{Limits, Protocol, Standard},
+    };
+
+    #[test]
+    fn a_packet_that_lets_go_holds_nothing_of_the_buffer_it_was_read_from() {
+        let mut header = Header::new(PacketKind::Pull, 7, "/a".repeat(40));
+        header.meta.insert("name", "x".repeat(100));
+        let mut body = |out: &mut Vec<u8>| -> Result<(), CodecError> {
+            out.extend_from_slice(b"s and a text");
+            Ok(())
+        };
+        let mut frame = Vec::new();
+        Standard
+            .encode(
+                header.as_ref(),
+                HeaderCodec::Protobuf,
+                &mut body,
+                &mut frame,
+            )
+            .unwrap();
+        let mut read = BytesMut::from(&*frame);
+        let mut packet = Packet::empty();
+        let lacking = Standard.decode_into(&mut read, &Limits::default(), &mut packet);
+        assert_eq!(lacking.unwrap(), 0);
+        assert_eq!(packet.header, header);
+        assert!(!read.try_reclaim(frame.len()), "the packet is in there");
+        packet.let_go();
+        assert!(read.try_reclaim(frame.len()));
+    }
+}
