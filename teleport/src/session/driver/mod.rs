@@ -207,10 +207,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Driver<I> {
                 self.put_off = Some(Gathering::new(callers, order));
                 turn::keep(replies);
                 if put_off {
-                    // One turn after the other may be put off. That something has grown is seen after one that is not.
+                    // One turn after the other may be put off, so this cannot wait for the end of one.
                     if self.heard {
                         shared.note_heard(*looked.get_or_insert_with(Instant::now));
                     }
+                    // That something has grown is seen after a turn that is not put off.
                     self.tick(shared, looked, false, cx);
                 }
                 if order == Order::OneByOne {
